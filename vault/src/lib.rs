@@ -1,0 +1,3 @@
+//! Vault.
+mod plaintext;
+pub use plaintext::Plaintext;
