@@ -30,6 +30,14 @@ pub(crate) fn random(out: &mut [u8]) -> Result<(), Error> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct VaultId(pub(crate) [u8; 16]);
 
+impl VaultId {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        let mut id = [0; 16];
+        random(&mut id)?;
+        Ok(Self(id))
+    }
+}
+
 /// The key that everything else comes from. Never leaves this process but inside a slot.
 pub(crate) struct RootKey(Plaintext);
 

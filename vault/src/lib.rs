@@ -40,6 +40,7 @@ mod alloc;
 mod cache;
 mod changes;
 mod commit;
+mod engine;
 mod error;
 mod files;
 mod keys;

@@ -9,9 +9,10 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::engine::Inner;
 use crate::error::Error;
 use crate::limits::{COMPACT_IDLE_AFTER_MS, COMPACT_IN_PLACE_MS_MAX};
-use crate::vault::{Inner, Vault};
+use crate::vault::Vault;
 
 /// What is known about how long a compaction takes, and whether one is owed.
 pub(crate) struct Compaction {

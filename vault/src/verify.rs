@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
+use crate::engine::Inner;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::name::{Name, Namespace};
 use crate::record::{Head, Index, Row, key};
 use crate::seal::Kind;
 use crate::store::Snapshot;
-use crate::vault::{Inner, Vault};
+use crate::vault::Vault;
 
 /// What [`Vault::verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
