@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -188,7 +189,14 @@ impl Clock {
 
 /// Reads and forgets what the client is still sending. Closing at once would reset the connection, and the
 /// client might never see the answer that tells it why.
-async fn linger(stream: TcpStream, stop: &Stop) {
+async fn linger(mut stream: TcpStream, stop: &Stop) {
+    // hyper has done this already where it sent an answer of its own accord or ours.
+    if poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx))
+        .await
+        .is_err()
+    {
+        return;
+    }
     let mut scratch = Zeroizing::new(vec![0; READ_BYTES_MAX]);
     let mut left = LINGER_BYTES_MAX;
     let read_all = async {

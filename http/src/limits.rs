@@ -2,6 +2,9 @@
 
 /// Connections served at once; further ones wait in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections that the kernel may queue before they are accepted; it has a bound of its own. One that finds
+/// no place tries again after a second.
+pub const BACKLOG_CONNECTIONS: u32 = 4096;
 /// Wait after the process or the system ran out of descriptors, before accepting again.
 pub const ACCEPT_PAUSE_MS: u64 = 200;
 /// Least time between two log lines about refused accepts.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_vault::{Namespace, Plaintext, Vault};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -19,7 +19,9 @@ use crate::call::{Clock, State};
 use crate::config::Build;
 use crate::connection::{self, Stop};
 use crate::cors::Origins;
-use crate::limits::{ACCEPT_LOG_SECONDS, ACCEPT_PAUSE_MS, CONNECTIONS_MAX, SHUTDOWN_SECONDS_MAX};
+use crate::limits::{
+    ACCEPT_LOG_SECONDS, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, CONNECTIONS_MAX, SHUTDOWN_SECONDS_MAX,
+};
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
 
@@ -130,10 +132,7 @@ impl Server {
         config.check()?;
         let keys = Keys::new(config.keys);
         let secrets = Namespace::new("secrets").map_err(BindError::Vault)?;
-        let first = config.addresses.first().copied();
-        let listener = TcpListener::bind(&*config.addresses)
-            .await
-            .map_err(|error| BindError::Io(first, error))?;
+        let listener = listen(&config.addresses)?;
         let bound = listener
             .local_addr()
             .map_err(|error| BindError::Io(None, error))?;
@@ -189,20 +188,42 @@ impl Server {
         // Nobody can connect any more from here on.
         drop(accepting);
         stop.finish();
-        let all = permits.acquire_many(CONNECTIONS_MAX as u32);
-        let mut all = pin!(all);
         // Let the connections hear of it, to be able to say how many are busy.
         tokio::task::yield_now().await;
         state.log.write(&Entry::Stopping { busy: stop.busy() });
         let grace = Duration::from_secs(SHUTDOWN_SECONDS_MAX);
-        let cut = match timeout(grace, &mut all).await {
-            Ok(_) => 0,
-            Err(_) => CONNECTIONS_MAX - permits.available_permits(),
-        };
+        let all = permits.acquire_many(CONNECTIONS_MAX as u32);
+        let finished = timeout(grace, all).await.is_ok();
+        let left = CONNECTIONS_MAX - permits.available_permits();
+        let cut = if finished { 0 } else { left };
         stop.cut();
         state.log.write(&Entry::Stopped { cut });
         cut
     }
+}
+
+/// The first of `addresses` that can be had, with a backlog of our own.
+fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
+    let mut failure = BindError::Io(None, io::ErrorKind::AddrNotAvailable.into());
+    for &address in addresses {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let listening = socket.and_then(|socket| {
+            // A server that starts again takes its port back from connections that are only waiting to end.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG_CONNECTIONS)
+        });
+        match listening {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = BindError::Io(Some(address), error),
+        }
+    }
+    Err(failure)
 }
 
 /// The listener, with a permit for each connection that it lets in.
