@@ -148,7 +148,7 @@ impl Error {
                 | Refusal::SecretTooLong
                 | Refusal::DescriptionTooLong,
             ) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy | Self::Vault(strongroom_vault::Error::Busy) => {
+            Self::Busy => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,

@@ -127,7 +127,8 @@ impl Cache {
 
     /// A commit changed these records.
     pub(crate) fn forget<'a>(&self, changed: impl Iterator<Item = (&'a Namespace, &'a Name)>) {
-        if self.budget == 0 {
+        let mut changed = changed.peekable();
+        if self.budget == 0 || changed.peek().is_none() {
             return;
         }
         let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);

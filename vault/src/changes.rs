@@ -39,6 +39,15 @@ pub enum ChangeKind {
     LogDeleted,
 }
 
+impl ChangeKind {
+    pub(crate) fn is_of_record(self) -> bool {
+        match self {
+            Self::Put { .. } | Self::Deleted => true,
+            Self::Appended { .. } | Self::LogDeleted => false,
+        }
+    }
+}
+
 /// What a subscriber gets next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {

@@ -414,6 +414,7 @@ impl Inner {
         self.cache.forget(
             changes
                 .iter()
+                .filter(|change| change.kind.is_of_record())
                 .map(|change| (&change.namespace, &change.name)),
         );
         self.compaction.wrote();

@@ -65,6 +65,13 @@ pub enum Error {
         /// What helps.
         help: &'static str,
     },
+    /// A directory that is no place for a vault. Nothing was changed.
+    Unsuitable {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
     /// A key or identity that can't be used: which, and why.
     BadKey {
         /// Where the key came from.
@@ -85,8 +92,6 @@ pub enum Error {
     Store(StoreError),
     /// The operating system gave no random bytes.
     Random,
-    /// Readers kept the store busy for longer than a compaction may wait.
-    Busy,
 }
 
 /// Which slots a locked vault has, and which kinds of key were tried.
@@ -195,6 +200,11 @@ impl fmt::Display for Error {
             Self::Missing { path, help } => {
                 write!(f, "{} is missing; {help}", path.display())
             }
+            Self::Unsuitable { dir, why } => write!(
+                f,
+                "{} is no place for a vault: {why}; give it a directory of its own",
+                dir.display()
+            ),
             Self::BadKey { what, why } => write!(f, "{what} can't be used: {why}"),
             Self::Io {
                 doing,
@@ -203,9 +213,6 @@ impl fmt::Display for Error {
             } => write!(f, "{doing} {}: {source}", path.display()),
             Self::Store(source) => write!(f, "the store failed: {source}"),
             Self::Random => f.write_str("the operating system gave no random bytes"),
-            Self::Busy => {
-                f.write_str("readers kept the store busy; try again when fewer requests run")
-            }
         }
     }
 }
@@ -255,9 +262,6 @@ impl std::error::Error for Error {
 
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
-        match source {
-            StoreError::Busy => Self::Busy,
-            other => Self::Store(other),
-        }
+        Self::Store(source)
     }
 }

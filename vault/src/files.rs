@@ -62,6 +62,22 @@ impl Layout {
         self.root.join("lock")
     }
 
+    /// Refuses a directory that others use too: making it 0700 would lock them out.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        const STICKY: u32 = 0o1000;
+        let root = &self.root;
+        let found = fs::metadata(root).map_err(Error::io("cannot read the mode of", root))?;
+        let why = if found.permissions().mode() & STICKY != 0 {
+            "it is shared (its sticky bit is set)"
+        } else if fs::canonicalize(root).is_ok_and(|path| path.parent().is_none()) {
+            "it is the root of the file system"
+        } else {
+            return Ok(());
+        };
+        let dir = root.clone();
+        Err(Error::Unsuitable { dir, why })
+    }
+
     /// Sets the modes of all that is there, in case something loosened them.
     pub(crate) fn tighten(&self) -> Result<(), Error> {
         set_mode(&self.root, DIR_MODE)?;

@@ -37,6 +37,9 @@
 //! [age]: https://age-encryption.org/v1
 
 mod alloc;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod cache;
 mod changes;
 mod commit;

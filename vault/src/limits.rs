@@ -44,5 +44,3 @@ pub(crate) const WORK_FACTOR_MAX: u8 = 22;
 pub(crate) const COMPACT_IN_PLACE_MS_MAX: u64 = 10;
 /// Quiet time after which a compaction that was put off is done, in milliseconds.
 pub(crate) const COMPACT_IDLE_AFTER_MS: u64 = 2_000;
-/// How long a compaction waits for readers that hold a snapshot, in milliseconds.
-pub(crate) const COMPACT_WAIT_MS_MAX: u64 = 2_000;

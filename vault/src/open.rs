@@ -94,6 +94,7 @@ impl Vault {
         }
         let layout = Layout::new(dir);
         files::make_dir(dir)?;
+        layout.check()?;
         let lock = Lock::take(&layout)?;
         let mut notes = Vec::new();
         if layout.creating().exists() {
@@ -196,13 +197,13 @@ fn read_header(layout: &Layout) -> Result<(VaultId, [u8; 32]), Error> {
     let format = field("strongroom-vault").and_then(|format| format.parse().ok());
     match format {
         Some(FORMAT) => {}
-        Some(found) => {
+        Some(found) if found > FORMAT => {
             return Err(Error::NewerFormat {
                 found,
                 known: FORMAT,
             });
         }
-        None => return Err(damaged("its first line does not name a format")),
+        _ => return Err(damaged("its first line does not name a format")),
     }
     let id = field("id")
         .and_then(unhex)

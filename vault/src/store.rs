@@ -43,11 +43,11 @@ pub trait Store: Send + Sync {
     /// may or may not be there after the next open.
     fn commit(&self, guard: &Guard<'_>, writes: &[Write]) -> Result<(), StoreError>;
 
-    /// Gives unused space back, so that bytes of removed rows do not stay in it. Waits a bounded time for
-    /// readers to let go of their snapshots.
+    /// Gives unused space back, so that no byte of a row that was removed or replaced stays. Writers wait for
+    /// it, readers do not.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] when readers kept theirs; the store goes on unchanged.
+    /// [`StoreError`]; the store goes on unchanged, or accepts no further batch.
     fn compact(&self) -> Result<(), StoreError>;
 
     /// Bytes that the store takes on disk, or would take.
@@ -89,8 +89,6 @@ pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 pub enum StoreError {
     /// The batch's guard did not hold: somebody else wrote.
     Guard,
-    /// Readers kept their snapshots for longer than a compaction waits.
-    Busy,
     /// The file does not hold what it should.
     Damaged,
     /// The disk failed, is full or is read-only.
@@ -103,7 +101,6 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guard => f.write_str("another writer changed the store; retry"),
-            Self::Busy => f.write_str("readers kept the store busy"),
             Self::Damaged => f.write_str(
                 "the database file is damaged; run `strongroom verify`, then restore it from a backup",
             ),
@@ -127,7 +124,6 @@ impl StoreError {
     pub(crate) fn duplicate(&self) -> Self {
         match self {
             Self::Guard => Self::Guard,
-            Self::Busy => Self::Busy,
             Self::Damaged => Self::Damaged,
             Self::Io(source) => Self::Io(std::io::Error::new(source.kind(), source.to_string())),
             Self::Engine(what) => Self::Engine(what.clone()),

@@ -223,6 +223,26 @@ fn a_second_opening_is_refused_with_the_pid_of_the_first() {
 }
 
 #[test]
+fn a_directory_that_is_shared_is_refused_untouched() {
+    let dir = tempfile::tempdir().unwrap();
+    let shared = |mode| fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+    shared(0o1777);
+    let error = refusal(dir.path(), &Unlock::default());
+    assert!(matches!(error, Error::Unsuitable { .. }), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_eq!(
+        fs::metadata(dir.path()).unwrap().permissions().mode() & 0o7777,
+        0o1777
+    );
+    shared(0o755);
+    assert!(open(dir.path(), &Unlock::default()).is_ok());
+    assert!(matches!(
+        refusal(Path::new("/"), &Unlock::default()),
+        Error::Unsuitable { .. }
+    ));
+}
+
+#[test]
 fn a_newer_format_is_refused_untouched() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path(), &given("key")).unwrap());
