@@ -148,9 +148,7 @@ impl Error {
                 | Refusal::SecretTooLong
                 | Refusal::DescriptionTooLong,
             ) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -160,8 +158,19 @@ impl Error {
     pub fn ends_connection(&self) -> bool {
         matches!(
             self,
-            Self::BodyTooLong { .. } | Self::BodySilent | Self::BodyBroken | Self::BadHost
+            Self::BodyTooLong { .. }
+                | Self::BodySilent
+                | Self::BodyBroken
+                | Self::BadHost
+                | Self::Busy
         )
+    }
+
+    /// Whether the server is to blame, so that its log has to say more. Being busy is no fault, and a line for
+    /// each request would add to the load.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.status() == StatusCode::INTERNAL_SERVER_ERROR
     }
 }
 

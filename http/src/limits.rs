@@ -44,6 +44,8 @@ pub const BODIES_WAIT_SECONDS_MAX: u64 = 30;
 pub const SECRET_BYTES_MAX: usize = 1024 * 1024;
 /// A secret's description.
 pub const DESCRIPTION_BYTES_MAX: usize = 16 * 1024;
+/// A body up to this size is parsed in place: a larger one would keep other requests waiting for milliseconds.
+pub const PARSE_IN_PLACE_BYTES_MAX: usize = 64 * 1024;
 /// A sealed value up to this size is opened in place: a hop to the pool costs more than the work.
 pub const OPEN_IN_PLACE_BYTES_MAX: usize = 64 * 1024 + 512;
 /// Records of a list that are read in place; a longer list goes on in the pool.

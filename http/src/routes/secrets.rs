@@ -47,12 +47,10 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
 
 /// `PUT /api/settings/secrets`: creates or replaces.
 pub async fn put(mut call: Call) -> Result<Reply, Error> {
-    let (json, room) = call.json()?;
-    let Sent { name, put } = Sent::check(&json)?;
+    let (Sent { name, put }, room) = call.json(Sent::check).await?;
     let mut answer = Object::with_capacity(2);
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
-    drop(json);
     let (vault, secrets) = target(&call.state);
     call.state
         .pool
