@@ -157,7 +157,7 @@ impl Call {
         if short {
             read()
         } else {
-            self.state.pool.run(read).await
+            self.state.pool.work(read).await
         }
     }
 }

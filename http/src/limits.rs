@@ -53,8 +53,10 @@ pub const LIST_IN_PLACE_RECORDS: usize = 32;
 /// Records of one page of a long list.
 pub const LIST_PAGE_RECORDS: usize = 1_000;
 
-/// Threads for what blocks: writes, long lists, scrypt, files. As many writers share one commit.
-pub const POOL_THREADS_MAX: usize = 64;
+/// Threads for what blocks or takes long.
+pub const POOL_THREADS_MAX: usize = 80;
+/// Those of them that may write at once, and so share one commit. The others compute, one per core at most.
+pub const POOL_WRITES_MAX: usize = 64;
 /// An idle thread of the pool ends after this time.
 pub const POOL_IDLE_SECONDS: u64 = 10;
 /// Wait for a free thread of the pool.

@@ -29,7 +29,7 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
     let mut entries: Vec<Json> = page.records.iter().map(entry).collect();
     if let Some(next) = page.next {
         let (vault, secrets) = target(&state);
-        let rest = state.pool.run(move || {
+        let rest = state.pool.work(move || {
             let (mut rest, mut next) = (Vec::new(), Some(next));
             while let Some(after) = next {
                 let page = vault.list(&secrets, Some(after), LIST_PAGE_RECORDS)?;
@@ -54,7 +54,7 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
     let (vault, secrets) = target(&call.state);
     call.state
         .pool
-        .run(move || {
+        .write(move || {
             let written = vault.put(&secrets, &name, put);
             drop(room);
             written
@@ -75,7 +75,10 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
         Small::Value(value) => Some(value),
         Small::Large => {
             let (vault, secrets) = target(&state);
-            state.pool.run(move || vault.value(&secrets, &name)).await?
+            state
+                .pool
+                .work(move || vault.value(&secrets, &name))
+                .await?
         }
     };
     let value = value.ok_or(Refusal::NoSecret)?;
@@ -89,7 +92,7 @@ pub async fn delete(call: Call) -> Result<Reply, Error> {
     let deleted = call
         .state
         .pool
-        .run(move || vault.delete(&secrets, &name, Expect::Any))
+        .write(move || vault.delete(&secrets, &name, Expect::Any))
         .await?;
     if !deleted {
         return Err(Refusal::NoSecret.into());
