@@ -6,7 +6,6 @@
 //! grows: a reallocation would leave a copy behind.
 #![allow(unsafe_code, reason = "maps and unmaps memory, and lends it as slices")]
 
-use std::ffi::c_char;
 use std::fmt;
 use std::io;
 use std::ptr::{self, NonNull};
@@ -119,15 +118,18 @@ impl Arena {
         self.protection
     }
 
-    /// Overwrites all of it with zeros and starts again from the front.
+    /// Overwrites what was written with zeros and starts again from the front.
     pub fn wipe(&mut self) {
-        self.bytes().zeroize();
+        let used = self.used;
+        // Not the rest: each page of it would be made only to be wiped.
+        self.bytes().get_mut(..used).unwrap_or_default().zeroize();
         self.used = 0;
     }
 
     /// The address of the string that [`push`](Self::push) put at `begin`: for the kernel, which reads it while
     /// this arena lives.
-    pub(crate) fn address(&self, begin: usize) -> *const c_char {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn address(&self, begin: usize) -> *const std::ffi::c_char {
         self.start
             .as_ptr()
             .wrapping_add(begin.min(self.len))
@@ -187,20 +189,28 @@ fn hidden(len: usize) -> Option<NonNull<u8>> {
 fn anonymous(len: usize) -> io::Result<(NonNull<u8>, Protection)> {
     let start = map(len, libc::MAP_PRIVATE | libc::MAP_ANON, -1)?;
     // SAFETY: the range just mapped.
-    let mut guarded = unsafe { libc::mlock(start.as_ptr().cast(), len) } == 0;
-    #[cfg(target_os = "linux")]
-    for advice in [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK] {
-        // SAFETY: the range just mapped; both kinds of advice leave its bytes alone in this process.
-        guarded &= unsafe { libc::madvise(start.as_ptr().cast(), len, advice) } == 0;
-    }
-    Ok((
-        start,
-        if guarded {
-            Protection::Locked
-        } else {
-            Protection::Plain
-        },
-    ))
+    let locked = unsafe { libc::mlock(start.as_ptr().cast(), len) } == 0;
+    let protection = if locked && kept_out(start, len) {
+        Protection::Locked
+    } else {
+        Protection::Plain
+    };
+    Ok((start, protection))
+}
+
+/// Leaves a mapping out of core dumps and of forked children.
+#[cfg(target_os = "linux")]
+fn kept_out(start: NonNull<u8>, len: usize) -> bool {
+    // SAFETY: the range just mapped; both kinds of advice leave its bytes alone in this process.
+    let advise = |advice| unsafe { libc::madvise(start.as_ptr().cast(), len, advice) } == 0;
+    let undumped = advise(libc::MADV_DONTDUMP);
+    advise(libc::MADV_WIPEONFORK) && undumped
+}
+
+/// Other systems have no such advice.
+#[cfg(not(target_os = "linux"))]
+fn kept_out(_: NonNull<u8>, _: usize) -> bool {
+    false
 }
 
 fn map(len: usize, flags: i32, fd: i32) -> io::Result<NonNull<u8>> {

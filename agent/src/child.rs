@@ -354,6 +354,7 @@ fn exit_of(status: &WaitIdStatus) -> Option<Exit> {
 }
 
 /// The ends of the pipes that stay with us.
+#[cfg(target_os = "linux")]
 #[derive(Default)]
 struct Ends {
     stdin: Option<PipeWriter>,

@@ -31,6 +31,7 @@ mod descent;
 mod places;
 
 use cover::Cover;
+#[cfg(target_os = "linux")]
 pub(crate) use cover::Entrance;
 pub use descent::is_descendant;
 
@@ -214,6 +215,7 @@ impl Guard {
     }
 
     /// What a new process has to do to get behind it.
+    #[cfg(target_os = "linux")]
     pub(crate) fn entrance(&self) -> Option<Entrance> {
         match &*self.0 {
             State::Covered(cover) => Some(cover.entrance()),

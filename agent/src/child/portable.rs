@@ -12,7 +12,8 @@ use crate::inject::shown;
 
 /// What a child does not have here.
 pub(super) const LACKS: &str = "children are not isolated and can read the vault's keys; the standard library copies \
-    their secrets on the heap, without wiping; no session or terminal of their own, no files handed over";
+    their secrets on the heap, without wiping; no session or terminal of their own, no files handed over; a socket \
+    cannot tell them from other peers";
 
 pub(super) fn spawn(launch: Launch) -> Result<Child, Error> {
     let Launch {
@@ -23,8 +24,9 @@ pub(super) fn spawn(launch: Launch) -> Result<Child, Error> {
         streams,
         handed,
         group,
-        guard: _,
+        guard,
     } = launch;
+    drop(guard); // there is nothing to enter: `LACKS`
     let mut command = Command::new(find::program(&program, environment.plain("PATH"))?);
     command.arg0(&program).args(&arguments).env_clear();
     for string in environment.strings() {

@@ -1,6 +1,5 @@
 //! A secret as an open file: for programs that read a key from a file, and for values that no variable can hold.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 
@@ -31,6 +30,7 @@ impl Handed {
     pub fn sealed(secret: &Plaintext) -> io::Result<Self> {
         use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
         use rustix::io::Errno;
+        use std::fs::File;
         use std::io::Seek as _;
 
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -87,6 +87,7 @@ impl Handed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Read as _;
 
     fn read(handed: Handed) -> Vec<u8> {

@@ -11,8 +11,13 @@ use crate::limits;
 /// it cannot leave is its namespace ([`Guard::contains`](super::Guard::contains)), and the data directory, where
 /// the socket lies, is covered there. What can't be found out (no `/proc`, a process just gone, a line longer than
 /// [`limits::DESCENT_STEPS_MAX`]) counts as descent: this answers a question of access.
+///
+/// Only Linux can be asked: elsewhere nobody counts as a descendant, which [`crate::child::LACKS`] says.
 #[must_use]
 pub fn is_descendant(pid: u32, of: u32) -> bool {
+    if !cfg!(target_os = "linux") {
+        return false;
+    }
     let mut at = pid;
     for _ in 0..limits::DESCENT_STEPS_MAX {
         if at == of {
