@@ -1,1 +1,4 @@
 //! Strongroom agent.
+
+pub mod limits;
+pub mod redact;
