@@ -20,5 +20,5 @@ pub const MASKED_ANYWHERE_BYTES_MIN: usize = 8;
 pub const MASKED_SHOWN_EARLY_BYTES_MAX: usize = 3;
 /// A stream with a NUL among this many first bytes is binary (the rule of git), in bytes.
 pub const BINARY_PROBE_BYTES: u64 = 8_000;
-/// Input that a masked stream looks at in one go, in bytes; more is taken in several.
-pub const MASKED_PIECE_BYTES_MAX: usize = 64 << 10;
+/// Input that is joined at a time to what a masked stream holds back, in bytes.
+pub const MASKED_JOIN_BYTES: usize = 256;

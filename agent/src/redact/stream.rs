@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::matcher::Tables;
 use super::{MASK, Redacted, Redactor, WITHHELD_REST};
-use crate::limits::{BINARY_PROBE_BYTES, MASKED_PIECE_BYTES_MAX, MASKED_SHOWN_EARLY_BYTES_MAX};
+use crate::limits::{BINARY_PROBE_BYTES, MASKED_JOIN_BYTES, MASKED_SHOWN_EARLY_BYTES_MAX};
 
 /// Who reads what a stream yields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,17 +46,28 @@ impl Stream {
     pub fn feed(&mut self, input: &[u8]) -> Redacted<Vec<u8>> {
         self.refresh();
         let mut out = Vec::with_capacity(self.held.len() + input.len());
-        for piece in input.chunks(MASKED_PIECE_BYTES_MAX) {
-            if self.held.is_empty() {
-                let done = self.engine.advance(piece, false, &mut out);
-                append(&mut self.held, piece.get(done..).unwrap_or(&[]));
-                continue;
+        let mut rest = input;
+        while !self.held.is_empty() && !rest.is_empty() {
+            // Only as much is copied to what is held as it takes to decide about that.
+            let held = self.held.len();
+            let wanted = self.engine.wait.saturating_sub(held).max(MASKED_JOIN_BYTES);
+            let (next, later) = rest.split_at_checked(wanted).unwrap_or((rest, &[]));
+            append(&mut self.held, next);
+            if self.held.len() < self.engine.wait {
+                return Redacted(out);
             }
-            append(&mut self.held, piece);
-            if self.held.len() >= self.engine.wait {
-                let done = self.engine.advance(&self.held, false, &mut out);
+            let done = self.engine.advance(&self.held, false, &mut out);
+            if let Some(begun) = done.checked_sub(held) {
+                drop_front(&mut self.held, usize::MAX);
+                rest = rest.get(begun..).unwrap_or(&[]);
+            } else {
                 drop_front(&mut self.held, done);
+                rest = later;
             }
+        }
+        if !rest.is_empty() {
+            let done = self.engine.advance(rest, false, &mut out);
+            append(&mut self.held, rest.get(done..).unwrap_or(&[]));
         }
         Redacted(out)
     }
