@@ -8,6 +8,9 @@ pub const MASKED_VALUE_BYTES_MAX: usize = 1 << 20;
 pub const MASKED_PATTERNS_MAX: usize = 1 << 20;
 /// Values replaced earlier that stay masked beside the current one, for each secret.
 pub const MASKED_PREVIOUS_VALUES_MAX: usize = 16;
+/// A spelling of twice this or more is looked for in pieces of this length, in bytes, the last one longer: a
+/// stream need not hold back more than a piece, and a part of a long value is hidden too.
+pub const MASKED_PIECE_BYTES: usize = 1024;
 /// Shortest line of a multi-line value that is looked for by itself, in bytes.
 pub const MASKED_LINE_BYTES_MIN: usize = 16;
 /// Fewest different bytes in such a line: rulers and blanks stand in texts that are no secret.

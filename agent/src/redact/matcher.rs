@@ -220,6 +220,8 @@ impl ByteSet {
 pub(super) struct Verdict {
     /// Length of the longest pattern found there so far.
     pub(super) found: Option<usize>,
+    /// It is a piece of a longer value, but not the first.
+    pub(super) continues: bool,
     /// A longer one could still follow: how many bytes there must be before it is worth another look.
     pub(super) wait: Option<usize>,
     /// What could follow is short, so that no part of it may be shown.
@@ -227,8 +229,11 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    fn find(&mut self, len: usize) {
-        self.found = self.found.max(Some(len));
+    fn find(&mut self, len: usize, continues: bool) {
+        if self.found < Some(len) {
+            self.found = Some(len);
+            self.continues = continues;
+        }
     }
 
     fn wait_for(&mut self, len: usize) {

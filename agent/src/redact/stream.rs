@@ -177,7 +177,7 @@ impl Engine {
                 .tables
                 .verdict(text, at, self.byte_before(text, at), complete);
             if let Some(len) = verdict.found {
-                self.hide(text, at, at + len, out);
+                self.hide(text, at, at + len, verdict.continues, out);
             }
             if let Some(wait) = verdict.wait {
                 self.wait = wait;
@@ -199,13 +199,15 @@ impl Engine {
             .map_or(self.before, |before| text.get(before).copied())
     }
 
-    /// Hides a match. One that overlaps the last makes its mask wider, so that the last's end is no rest of this.
-    fn hide(&mut self, text: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
+    /// Hides a match. One that overlaps the last makes its mask wider, so that the last's end is no rest of this;
+    /// so does the next piece of a long value.
+    fn hide(&mut self, text: &[u8], start: usize, end: usize, continues: bool, out: &mut Vec<u8>) {
         self.show(text, start, out);
         if self.withheld {
             return;
         }
-        if self.decided + start as u64 >= self.hidden {
+        let begin = self.decided + start as u64;
+        if begin > self.hidden || begin == self.hidden && !(continues && self.masked) {
             if self.nul {
                 return self.withhold(out);
             }

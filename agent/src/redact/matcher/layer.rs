@@ -59,7 +59,7 @@ impl Layer {
         layer.short_lens = layer
             .short
             .iter()
-            .fold(0, |lens, entry| lens | 1 << entry.len);
+            .fold(0, |lens, entry| lens | 1 << entry.len());
         layer.order(values.flat_map(|value| &value.long));
         layer
     }
@@ -89,7 +89,7 @@ impl Layer {
         }
         for bucket in 0..1 << bits {
             let run = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
-            self.long[run].sort_unstable_by_key(|entry| (entry.window, Reverse(entry.len)));
+            self.long[run].sort_unstable_by_key(|entry| (entry.window, Reverse(entry.len())));
         }
     }
 
@@ -155,7 +155,7 @@ impl Layer {
 
     fn judge_long(&self, keys: &Keys, rest: &[u8], complete: bool, verdict: &mut Verdict) {
         let candidates = self.candidates(top(keys.window(first_word(rest))));
-        let Some(longest) = candidates.first().map(|entry| entry.len as usize) else {
+        let Some(longest) = candidates.first().map(|entry| entry.len()) else {
             return;
         };
         // Cheaper than digests: where a beginning is dead, whatever is at least as long is dead too.
@@ -170,7 +170,7 @@ impl Layer {
         let mut at_len = (0, [0; 2]);
         let mut above = usize::MAX;
         for entry in candidates {
-            let len = entry.len as usize;
+            let len = entry.len();
             let Some(text) = rest.get(..len) else {
                 above = len;
                 continue;
@@ -182,7 +182,7 @@ impl Layer {
                 at_len = (len, keys.digest(text));
             }
             if entry.matches(at_len.1) {
-                verdict.find(len);
+                verdict.find(len, entry.continues());
                 break;
             }
         }
@@ -212,8 +212,8 @@ impl Layer {
                 .peekable();
             if same.peek().is_some() {
                 let digest = keys.digest(text);
-                if same.any(|entry| entry.len as usize == len && entry.matches(digest)) {
-                    verdict.find(len);
+                if same.any(|entry| entry.len() == len && entry.matches(digest)) {
+                    verdict.find(len, false);
                 }
             }
         }

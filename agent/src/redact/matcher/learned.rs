@@ -3,7 +3,7 @@
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{ByteSet, Keys, SHORT_BEGINS, STRIDE, WINDOW, first_word, top};
-use crate::limits::MASKED_ANYWHERE_BYTES_MIN;
+use crate::limits::{MASKED_ANYWHERE_BYTES_MIN, MASKED_PIECE_BYTES};
 use crate::redact::forms::each_form;
 
 const _: () = assert!(
@@ -16,11 +16,22 @@ const _: () = assert!(
 pub(super) struct Entry {
     /// Half of the hash of its first eight bytes (of a short one: of all).
     pub(super) window: u32,
-    pub(super) len: u32,
-    pub(super) digest: [u32; 4],
+    /// Its length, and the top bit for a piece that goes on where another piece of the same value ends.
+    len: u32,
+    digest: [u32; 4],
 }
 
+const CONTINUES: u32 = 1 << 31;
+
 impl Entry {
+    pub(super) fn len(&self) -> usize {
+        (self.len & !CONTINUES) as usize
+    }
+
+    pub(super) fn continues(&self) -> bool {
+        self.len & CONTINUES != 0
+    }
+
     pub(super) fn matches(&self, digest: [u64; 2]) -> bool {
         self.digest == halves(digest)
     }
@@ -105,7 +116,7 @@ impl Learner {
         let mut first = true;
         each_form(value, &mut |form| {
             if first || form != value {
-                self.add(form, keys);
+                self.add_in_pieces(form, keys);
             }
             first = false;
         });
@@ -131,18 +142,30 @@ impl Learner {
         let mut learner = Self::default();
         patterns
             .iter()
-            .for_each(|pattern| learner.add(pattern, keys));
+            .for_each(|pattern| learner.add(pattern, false, keys));
         std::mem::take(&mut learner.room)
     }
 
-    fn add(&mut self, pattern: &[u8], keys: &Keys) {
+    fn add_in_pieces(&mut self, form: &[u8], keys: &Keys) {
+        let (mut rest, mut continues) = (form, false);
+        while let Some((piece, after)) = rest.split_at_checked(MASKED_PIECE_BYTES)
+            && after.len() >= MASKED_PIECE_BYTES
+        {
+            self.add(piece, continues, keys);
+            (rest, continues) = (after, true);
+        }
+        self.add(rest, continues, keys);
+    }
+
+    fn add(&mut self, pattern: &[u8], continues: bool, keys: &Keys) {
         let Self {
             room,
             seen_glances,
             seen_begins,
         } = self;
         let word = first_word(pattern);
-        let (len, digest) = (pattern.len() as u32, halves(keys.digest(pattern)));
+        let len = pattern.len() as u32 | if continues { CONTINUES } else { 0 };
+        let digest = halves(keys.digest(pattern));
         if pattern.len() < WINDOW {
             room.short.push(Entry {
                 window: keys.short(word, pattern.len()),

@@ -4,6 +4,7 @@ use strongroom_vault::Plaintext;
 
 use super::super::{ValueId, check_split, each_form};
 use super::*;
+use crate::limits::MASKED_PIECE_BYTES;
 
 fn knows(values: &[&[u8]]) -> Redactor {
     let redactor = Redactor::new().unwrap();
@@ -145,6 +146,29 @@ fn holds_back_no_more_than_the_longest_pattern() {
     for _ in 0..5_000 {
         stream.feed(b"x");
         assert!(stream.held_bytes() <= longest);
+    }
+}
+
+#[test]
+fn a_long_value_is_one_mask_and_its_parts_are_hidden_too() {
+    let secret: String = (0..1_200u32)
+        .map(|n| format!("{:x}", n.wrapping_mul(0x9e37_79b9)))
+        .collect();
+    assert!(secret.len() > 9 * MASKED_PIECE_BYTES);
+    check(&[&secret], &format!("<{secret}>{secret}."), "<#>#.");
+    // From somewhere in the first piece to somewhere in the last.
+    let part = &secret[10..secret.len() - 10];
+    let redactor = knows(&[secret.as_bytes()]);
+    let shown = masked(redactor.stream(Medium::Pipe), &[part.as_bytes()]);
+    assert_eq!(shown.matches(MASK).count(), 1);
+    assert!(
+        shown.len() < 3 * MASKED_PIECE_BYTES,
+        "only what is left of the first and of the last piece shows"
+    );
+    let mut stream = redactor.stream(Medium::Pipe);
+    for byte in secret.as_bytes() {
+        stream.feed(&[*byte]);
+        assert!(stream.held_bytes() < 2 * MASKED_PIECE_BYTES);
     }
 }
 
