@@ -195,6 +195,17 @@ fn a_table_that_changes_counts_from_the_next_byte_and_nothing_held_is_lost() {
 }
 
 #[test]
+fn what_was_held_for_a_forgotten_value_is_shown_at_once() {
+    let redactor = knows(&[b"correct-horse-battery"]);
+    let mut stream = redactor.stream(Medium::Pipe);
+    assert!(stream.feed(b"correct-horse-bat").is_empty());
+    redactor
+        .update(|changes| changes.forget(&ValueId::new("test", "0")))
+        .unwrap();
+    assert_eq!(*stream.feed(b"."), b"correct-horse-bat.");
+}
+
+#[test]
 fn after_quiet_a_terminal_shows_three_bytes_and_still_hides_the_rest() {
     let redactor = knows(&[b"correct-horse", b"4711"]);
     let mut stream = redactor.stream(Medium::Terminal);
