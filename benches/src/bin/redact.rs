@@ -131,8 +131,9 @@ fn run(count: usize, plain: bool, rounds: usize) {
             out.extend_from_slice(black_box(chunk));
         }
     };
-    let one_by_one = |out: &mut Vec<u8>| *out = replace_one_by_one(&patterns, &text);
-    let mut ways: Vec<(&str, &dyn Fn(&mut Vec<u8>))> = vec![
+    let one_by_one =
+        |out: &mut Vec<u8>| out.extend_from_slice(&replace_one_by_one(&patterns, &text));
+    let mut ways: Vec<Way<'_>> = vec![
         ("ours", &ours),
         ("contiguous NFA", &by_nfa),
         ("DFA", &by_dfa),
@@ -178,6 +179,9 @@ fn run(count: usize, plain: bool, rounds: usize) {
         }
     }
 }
+
+/// A name, and what writes the masked text.
+type Way<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
 
 /// The usual stream over an automaton: holds back the longest pattern less one byte.
 fn by_automaton(automaton: &AhoCorasick, text: &[u8], longest: usize, out: &mut Vec<u8>) {
