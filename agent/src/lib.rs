@@ -7,3 +7,4 @@ pub mod inject;
 pub mod isolate;
 pub mod json;
 pub mod limits;
+pub mod redact;
