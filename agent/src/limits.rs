@@ -55,3 +55,41 @@ pub const MASKED_SHOWN_EARLY_BYTES_MAX: usize = 3;
 pub const BINARY_PROBE_BYTES: u64 = 8_000;
 /// Input that is joined at a time to what a masked stream holds back, in bytes.
 pub const MASKED_JOIN_BYTES: usize = 256;
+
+// Lending and looking up secrets.
+
+/// How often the follower of the vault's changes looks whether it is still wanted, in milliseconds.
+pub const FOLLOW_LOOK_MS: u64 = 1000;
+/// Changes of the vault that are learnt in one step.
+pub const FOLLOW_BATCH_CHANGES_MAX: usize = 1024;
+/// Records of one page when all secrets are learnt.
+pub const LENDER_PAGE_RECORDS: usize = 1000;
+/// Named sources of one conversation.
+pub const SOURCES_MAX: usize = 1000;
+/// Headers of one LookupSecret.
+pub const LOOKUP_HEADERS_MAX: usize = 32;
+/// Names and values of the headers of one LookupSecret together, in bytes.
+pub const LOOKUP_HEADERS_BYTES_MAX: usize = 16 << 10;
+/// URL of a LookupSecret, in bytes.
+pub const LOOKUP_URL_BYTES_MAX: usize = 8 << 10;
+/// What one LookupSecret may take from the first look at its address to the last byte, waiting included.
+pub const LOOKUP_SECONDS_MAX: u64 = 30;
+/// Largest value that is fetched, in bytes: what is longer could not be masked.
+pub const LOOKUP_BYTES_MAX: usize = MASKED_VALUE_BYTES_MAX;
+/// First buffer for a value whose length is not announced; doubled as needed.
+pub const LOOKUP_FIRST_BYTES: usize = 4 << 10;
+/// Redirects that one lookup follows.
+pub const LOOKUP_REDIRECTS_MAX: usize = 5;
+/// Lookups of foreign servers at once; further ones wait, at most [`LOOKUP_SECONDS_MAX`].
+pub const LOOKUPS_AT_ONCE_MAX: usize = 64;
+
+// Reaching other servers.
+
+/// From the first try to connect to one address until the next is tried, in seconds.
+pub const CONNECT_ADDRESS_SECONDS_MAX: u64 = 10;
+/// Finding, reaching and greeting a server, in seconds.
+pub const CONNECT_SECONDS_MAX: u64 = 30;
+/// Addresses of one name that are tried.
+pub const CONNECT_ADDRESSES_MAX: usize = 16;
+/// Names that are looked up at once. Each takes a thread, which can't be called back.
+pub const NAME_LOOKUPS_AT_ONCE_MAX: usize = 32;

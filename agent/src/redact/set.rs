@@ -29,6 +29,12 @@ impl ValueId {
             name: name.into(),
         }
     }
+
+    /// The name, for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// Several changes that take effect together. Made by [`Redactor::update`](super::Redactor::update).
