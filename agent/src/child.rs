@@ -29,11 +29,13 @@ mod find;
 mod output;
 #[cfg(not(target_os = "linux"))]
 mod portable;
+mod signals;
 #[cfg(target_os = "linux")]
 pub(crate) mod vfork;
 
 pub use error::Error;
 pub use output::{Captured, Output};
+pub use signals::{Arrived, Signals};
 
 /// What this build cannot do for a child; `None` where it can do everything.
 #[cfg(target_os = "linux")]
