@@ -12,6 +12,7 @@ use crate::router::{Row, prefix};
 
 pub mod health;
 pub mod openapi;
+pub mod owner;
 pub mod secrets;
 
 /// What a handler comes to.
@@ -46,9 +47,10 @@ impl Row for Route {
 
 /// A row that names no right, or says nothing about a body, does not compile.
 macro_rules! routes {
-    ($($method:ident $pattern:literal $access:ident $body:ident => $module:ident::$handler:ident;)+) => {
-        /// Every route of the server.
-        pub static ROUTES: &[Route] = &[$(Route {
+    ($(#[$about:meta])+ $table:ident:
+     $($method:ident $pattern:literal $access:ident $body:ident => $module:ident::$handler:ident;)+) => {
+        $(#[$about])+
+        pub static $table: &[Route] = &[$(Route {
             method: stringify!($method),
             pattern: $pattern,
             access: Access::$access,
@@ -63,6 +65,8 @@ macro_rules! routes {
 
 // The order matters for one thing: a wrong method is told the method of the first row with its path.
 routes! {
+    /// Every route of the server that the network reaches.
+    ROUTES:
     GET    "/alive"                       Open        NoBody                => health::alive;
     GET    "/health"                      Open        NoBody                => health::alive;
     GET    "/ready"                       Open        NoBody                => health::ready;
@@ -76,10 +80,17 @@ routes! {
     DELETE "/api/settings/secrets/{name}" WriteSecret NoBody                => secrets::delete;
 }
 
+routes! {
+    /// What the owner of the data directory may ask for beside [`ROUTES`], over the socket in it.
+    OWNER_ROUTES:
+    GET    "/local/verify"                Owner       NoBody                => owner::verify;
+    DELETE "/local/deleted"               Owner       NoBody                => owner::purge;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Keys;
+    use crate::auth::{Keys, Peer};
     use crate::router::{Found, find};
     use hyper::HeaderMap;
     use strongroom_vault::Plaintext;
@@ -96,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn the_owners_routes_are_not_the_networks() {
+        for row in OWNER_ROUTES {
+            assert_eq!(row.access, Access::Owner, "{}", row.pattern);
+            assert!(matches!(
+                find(ROUTES, row.method, row.pattern),
+                Found::Nothing
+            ));
+        }
+        assert!(ROUTES.iter().all(|row| row.access != Access::Owner));
+    }
+
+    #[test]
     fn every_row_but_the_open_ones_wants_a_key() {
         let open = [
             "/alive",
@@ -108,7 +131,9 @@ mod tests {
         ];
         let keys = Keys::new([Plaintext::copy_of(b"k")]);
         for row in ROUTES {
-            let admitted = keys.admit(&HeaderMap::new(), row.access).is_ok();
+            let admitted = keys
+                .admit(Peer::Network, &HeaderMap::new(), row.access)
+                .is_ok();
             assert_eq!(
                 admitted,
                 open.contains(&row.pattern),

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_vault::{Namespace, Plaintext, Vault};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::auth::Keys;
+use crate::auth::{Keys, Peer};
 use crate::body::Bodies;
 use crate::call::{Clock, State};
 use crate::config::Build;
@@ -24,6 +24,7 @@ use crate::limits::{
 };
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
+use crate::socket::OwnerSocket;
 
 /// What a server needs to know beside its vault.
 pub struct Config {
@@ -81,6 +82,8 @@ pub enum BindError {
     AnyOrigin,
     /// The vault does not take the server's namespace.
     Vault(strongroom_vault::Error),
+    /// The socket in the data directory can't be made.
+    Socket(io::Error),
     /// The address can't be had.
     Io(Option<SocketAddr>, io::Error),
 }
@@ -98,6 +101,10 @@ impl fmt::Display for BindError {
                  web page could read every secret. Set SESSION_API_KEY, or name the origins",
             ),
             Self::Vault(error) => error.fmt(f),
+            Self::Socket(error) => write!(
+                f,
+                "can't make the socket for local commands in the data directory: {error}; check its file system"
+            ),
             Self::Io(Some(address), error) => write!(
                 f,
                 "can't listen on {address}: {error}; choose another --port or --host, or end the program that uses it"
@@ -110,7 +117,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(_, error) => Some(error),
+            Self::Io(_, error) | Self::Socket(error) => Some(error),
             Self::Vault(error) => Some(error),
             Self::NeedsKey(_) | Self::AnyOrigin => None,
         }
@@ -120,6 +127,8 @@ impl std::error::Error for BindError {
 /// A server that listens and does not serve yet.
 pub struct Server {
     listener: TcpListener,
+    /// For commands of the data's owner; a vault in memory has none.
+    socket: Option<OwnerSocket>,
     state: Arc<State>,
 }
 
@@ -130,26 +139,18 @@ impl Server {
     /// [`BindError`]; no address is bound then.
     pub async fn bind(config: Config, vault: Vault) -> Result<Self, BindError> {
         config.check()?;
-        let keys = Keys::new(config.keys);
-        let secrets = Namespace::new("secrets").map_err(BindError::Vault)?;
         let listener = listen(&config.addresses)?;
         let bound = listener
             .local_addr()
             .map_err(|error| BindError::Io(None, error))?;
-        let state = Arc::new(State {
-            vault,
-            secrets,
-            keys,
-            origins: config.origins,
-            bound,
-            build: config.build,
-            log: config.log,
-            pool: Pool::default(),
-            bodies: Bodies::default(),
-            clock: Clock::default(),
-            requests: 0.into(),
-        });
-        Ok(Self { listener, state })
+        let socket = vault.dir().map(OwnerSocket::bind).transpose();
+        let socket = socket.map_err(BindError::Socket)?;
+        let state = state(config, bound, vault)?;
+        Ok(Self {
+            listener,
+            socket,
+            state,
+        })
     }
 
     /// The address that was bound, with the real port.
@@ -161,7 +162,11 @@ impl Server {
     /// Serves until `shutdown` is ready; then finishes what is in flight, for
     /// [`SHUTDOWN_SECONDS_MAX`] at most. Gives the number of connections that had to be cut off.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> usize {
-        let Self { listener, state } = self;
+        let Self {
+            listener,
+            socket,
+            state,
+        } = self;
         let (stop, permits) = (
             Arc::new(Stop::default()),
             Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -179,14 +184,21 @@ impl Server {
                 (stream, permit) = accepting.next(&state.log) => {
                     let (state, stop) = (state.clone(), stop.clone());
                     tokio::spawn(async move {
-                        connection::run(stream, state, stop).await;
+                        connection::run(stream, Peer::Network, state, stop).await;
+                        drop(permit);
+                    });
+                }
+                (stream, permit) = owners(&socket, &permits, &state.log) => {
+                    let (state, stop) = (state.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        connection::run(stream, Peer::Owner, state, stop).await;
                         drop(permit);
                     });
                 }
             }
         }
         // Nobody can connect any more from here on.
-        drop(accepting);
+        drop((accepting, socket));
         stop.finish();
         // Let the connections hear of it, to be able to say how many are busy.
         tokio::task::yield_now().await;
@@ -200,6 +212,27 @@ impl Server {
         state.log.write(&Entry::Stopped { cut });
         cut
     }
+}
+
+/// What all requests share, of a server that listens at `bound`.
+pub(crate) fn state(
+    config: Config,
+    bound: SocketAddr,
+    vault: Vault,
+) -> Result<Arc<State>, BindError> {
+    Ok(Arc::new(State {
+        vault,
+        secrets: Namespace::new("secrets").map_err(BindError::Vault)?,
+        keys: Keys::new(config.keys),
+        origins: config.origins,
+        bound,
+        build: config.build,
+        log: config.log,
+        pool: Pool::default(),
+        bodies: Bodies::default(),
+        clock: Clock::default(),
+        requests: 0.into(),
+    }))
 }
 
 /// The first of `addresses` that can be had, with a backlog of our own.
@@ -224,6 +257,18 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
         }
     }
     Err(failure)
+}
+
+/// The next connection of the owner; never, where there is no socket.
+async fn owners(
+    socket: &Option<OwnerSocket>,
+    permits: &Arc<Semaphore>,
+    log: &Log,
+) -> (UnixStream, OwnedSemaphorePermit) {
+    let (Some(socket), Ok(permit)) = (socket, permits.clone().acquire_owned().await) else {
+        return std::future::pending().await;
+    };
+    (socket.accept(log).await, permit)
 }
 
 /// The listener, with a permit for each connection that it lets in.
