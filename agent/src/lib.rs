@@ -1,1 +1,2 @@
 //! Strongroom agent.
+pub mod json;
