@@ -1,0 +1,69 @@
+//! The two fixed documents from which clients draw their settings pages. Keys, types, defaults and labels are
+//! the reference's, the descriptions are ours; the files beside this one are the documents.
+
+use crate::json::Json;
+
+/// `GET /api/settings/agent-schema`.
+#[must_use]
+pub fn agent_schema() -> Json {
+    parsed(include_bytes!("agent-schema.json"))
+}
+
+/// `GET /api/settings/conversation-schema`.
+#[must_use]
+pub fn conversation_schema() -> Json {
+    parsed(include_bytes!("conversation-schema.json"))
+}
+
+fn parsed(document: &[u8]) -> Json {
+    // A test parses both, so there is always something in them.
+    Json::parse(document).unwrap_or(Json::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fernet::Keys;
+    use crate::settings::{Expose, Settings, Site};
+
+    /// The defaults that the documents show are the defaults that the settings have.
+    #[test]
+    fn defaults_are_those_of_the_types() {
+        let site = Site {
+            keys: &Keys::none(),
+            now: "",
+            log_completions_folder: "logs/completions",
+        };
+        let fresh = Settings::fresh(&site)
+            .unwrap()
+            .answer(Expose::Masked)
+            .unwrap();
+        let mut seen = 0;
+        for (schema, part) in [
+            (agent_schema(), "agent_settings"),
+            (conversation_schema(), "conversation_settings"),
+        ] {
+            let Some(Json::List(sections)) = schema.get("sections") else {
+                panic!("sections")
+            };
+            for section in sections {
+                let Some(Json::List(fields)) = section.get("fields") else {
+                    panic!("fields")
+                };
+                for field in fields
+                    .iter()
+                    .filter(|field| field.get("variant").unwrap().as_text() != Some("acp"))
+                {
+                    let key = field.get("key").unwrap().as_text().unwrap();
+                    let value = key
+                        .split('.')
+                        .fold(fresh.get(part), |at, name| at?.get(name))
+                        .unwrap();
+                    assert!(value.same(field.get("default").unwrap()), "{key}");
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, 88);
+    }
+}
