@@ -1,0 +1,131 @@
+//! Who is calling: session keys, and the rights that a route asks for.
+
+use hyper::HeaderMap;
+use hyper::header::HeaderName;
+use sha2::{Digest, Sha256};
+use strongroom_vault::Plaintext;
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::error::Error;
+
+const SESSION_KEY: HeaderName = HeaderName::from_static("x-session-api-key");
+
+/// The right that a route asks for: its column in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: anyone may ask.
+    Open,
+    /// To see which secrets there are.
+    ListNames,
+    /// To read a secret's value.
+    ReadValue,
+    /// To create, replace or delete a secret.
+    WriteSecret,
+}
+
+/// Who is calling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Someone without a key, on an open route.
+    Anyone,
+    /// A process of this machine, on a server without session keys.
+    Local,
+    /// Whoever has the session key of this number.
+    Key(usize),
+}
+
+/// The session keys, as digests only: the keys themselves are forgotten at start.
+pub struct Keys(Vec<[u8; 32]>);
+
+impl Keys {
+    /// Takes the keys of the configuration. None means that the server is for this machine only.
+    pub fn new(keys: impl IntoIterator<Item = Plaintext>) -> Self {
+        Self(keys.into_iter().map(|key| digest(key.expose())).collect())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Lets a request through to a route that asks for `access`, and says who it comes from. Every key has
+    /// every right.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`].
+    pub fn admit(&self, headers: &HeaderMap, access: Access) -> Result<Caller, Error> {
+        if access == Access::Open {
+            return Ok(Caller::Anyone);
+        }
+        if self.0.is_empty() {
+            return Ok(Caller::Local);
+        }
+        let given = headers.get(SESSION_KEY).ok_or(Error::NoKey)?;
+        self.find(given.as_bytes()).ok_or(Error::NoKey)
+    }
+
+    /// Compares with every key, and in constant time, so that time tells nothing about them.
+    fn find(&self, given: &[u8]) -> Option<Caller> {
+        let given = digest(given);
+        let mut found = None;
+        for (number, key) in self.0.iter().enumerate() {
+            let equal: Choice = key.ct_eq(&given);
+            if equal.into() {
+                found = Some(Caller::Key(number));
+            }
+        }
+        found
+    }
+}
+
+fn digest(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn keys(keys: &[&str]) -> Keys {
+        Keys::new(keys.iter().map(|key| Plaintext::copy_of(key.as_bytes())))
+    }
+
+    fn admit(keys: &Keys, given: &[&str]) -> Option<Caller> {
+        let mut headers = HeaderMap::new();
+        for value in given {
+            headers.append(SESSION_KEY, HeaderValue::from_str(value).unwrap());
+        }
+        keys.admit(&headers, Access::ReadValue).ok()
+    }
+
+    #[test]
+    fn each_key_opens_and_nothing_else_does() {
+        let keys = keys(&["first", "second"]);
+        assert_eq!(admit(&keys, &["first"]), Some(Caller::Key(0)));
+        assert_eq!(admit(&keys, &["second"]), Some(Caller::Key(1)));
+        for wrong in ["", "First", "firs", "first ", "firstsecond"] {
+            assert_eq!(admit(&keys, &[wrong]), None, "{wrong:?}");
+        }
+        assert_eq!(admit(&keys, &[]), None);
+    }
+
+    #[test]
+    fn the_first_of_several_headers_counts() {
+        let keys = keys(&["right"]);
+        assert_eq!(admit(&keys, &["right", "wrong"]), Some(Caller::Key(0)));
+        assert_eq!(admit(&keys, &["wrong", "right"]), None);
+    }
+
+    #[test]
+    fn without_keys_the_header_is_ignored() {
+        assert_eq!(admit(&keys(&[]), &["anything"]), Some(Caller::Local));
+    }
+
+    #[test]
+    fn open_routes_ask_for_nothing() {
+        let caller = keys(&["k"]).admit(&HeaderMap::new(), Access::Open);
+        assert_eq!(caller.ok(), Some(Caller::Anyone));
+    }
+}

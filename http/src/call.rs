@@ -1,0 +1,148 @@
+//! What a handler gets: the caller, the path's values, the body, and the state of the server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use hyper::HeaderMap;
+use hyper::http::request::Parts;
+use strongroom_agent::json::Json;
+use strongroom_vault::{Namespace, Vault};
+
+use crate::auth::{Caller, Keys};
+use crate::body::{Bodies, Received, Room};
+use crate::config::Build;
+use crate::cors::Origins;
+use crate::error::Error;
+use crate::log::{Log, RequestId};
+use crate::pool::Pool;
+use crate::router::{Values, decode};
+
+/// What all requests share.
+pub struct State {
+    /// The records.
+    pub vault: Vault,
+    /// Where the secrets are in it.
+    pub secrets: Namespace,
+    /// Session keys.
+    pub keys: Keys,
+    /// Allowed origins.
+    pub origins: Origins,
+    /// Where the server listens.
+    pub bound: std::net::SocketAddr,
+    /// What build this is.
+    pub build: Build,
+    /// The log.
+    pub log: Log,
+    /// Threads that may block.
+    pub pool: Pool,
+    /// Room for request bodies.
+    pub bodies: Bodies,
+    /// When the server started, and when it was last used.
+    pub clock: Clock,
+    /// Requests so far.
+    pub requests: AtomicU64,
+}
+
+impl State {
+    /// The id of a request that arrives now.
+    pub(crate) fn next_id(&self) -> RequestId {
+        RequestId::new(self.requests.fetch_add(1, Relaxed))
+    }
+}
+
+/// When the server started, and when it was last used.
+pub struct Clock {
+    started: Instant,
+    used: AtomicU64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            used: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Clock {
+    /// Notes a request that does work.
+    pub fn note(&self) {
+        self.used.store(self.uptime().as_secs(), Relaxed);
+    }
+
+    /// Time since the start.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Time since the last request that did work, or since the start; in whole seconds.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        let used = Duration::from_secs(self.used.load(Relaxed));
+        self.uptime().saturating_sub(used)
+    }
+}
+
+/// One request that has passed all checks of the service.
+pub struct Call {
+    /// What all requests share.
+    pub state: Arc<State>,
+    /// Who is calling.
+    pub caller: Caller,
+    parts: Parts,
+    values: Values,
+    body: Received,
+}
+
+impl Call {
+    pub(crate) fn new(
+        state: Arc<State>,
+        caller: Caller,
+        parts: Parts,
+        values: Values,
+        body: Received,
+    ) -> Self {
+        Self {
+            state,
+            caller,
+            parts,
+            values,
+            body,
+        }
+    }
+
+    /// The value of the path's variable of the given number, counted from 0.
+    #[must_use]
+    pub fn value(&self, number: usize) -> String {
+        self.values
+            .get(&decode(self.parts.uri.path()), number)
+            .to_owned()
+    }
+
+    /// Whether the query has a parameter of this name, with or without a value.
+    #[must_use]
+    pub fn asks(&self, name: &str) -> bool {
+        let query = self.parts.uri.query().unwrap_or_default();
+        query.split('&').any(|pair| {
+            let key = pair.split('=').next().unwrap_or_default();
+            decode(key) == name
+        })
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Takes the body as JSON; what was read of it is wiped. The room is to be kept as long as the JSON.
+    ///
+    /// # Errors
+    /// Those of [`Received::json`].
+    pub fn json(&mut self) -> Result<(Json, Room), Error> {
+        std::mem::take(&mut self.body).json(&self.parts.headers)
+    }
+}

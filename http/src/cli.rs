@@ -1,0 +1,207 @@
+//! The command line: verbs, what they share, and what their failures become.
+
+mod purge;
+mod serve;
+mod verify;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use strongroom_vault::{Opened, Options, Vault};
+
+use crate::config::{self, Environment, KeysError, Unusable};
+use crate::server::BindError;
+
+/// An encrypted vault for secrets, with the REST surface of the OpenHands agent server.
+#[derive(Parser)]
+#[command(name = "strongroom", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 the vault stays locked, or the command line or a \
+                          variable can't be used";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve secrets over HTTP; makes the vault if there is none
+    Serve(serve::Arguments),
+    /// Read everything in the vault and report what is damaged or missing
+    Verify(Place),
+    /// Compact the vault, so that no sealed byte of what was replaced or deleted stays in its file
+    Purge(Place),
+}
+
+/// Where a vault is and what opens it.
+#[derive(Args)]
+struct Place {
+    /// Directory of the vault [default: $OH_PERSISTENCE_DIR, else the platform's place for application data,
+    /// such as ~/.local/share/strongroom]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// File that holds the secret key, instead of $OH_SECRET_KEY
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    secret_key_file: Option<PathBuf>,
+    /// File that holds an age identity (AGE-SECRET-KEY-...), instead of $OH_SECRET_KEY
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+/// A vault that was opened, and where.
+struct Open {
+    vault: Vault,
+    opened: Opened,
+    dir: PathBuf,
+}
+
+impl Place {
+    fn dir(&self, env: &Environment) -> Result<PathBuf, Failure> {
+        Ok(config::data_dir(self.data_dir.clone(), env)?)
+    }
+
+    fn open(&self, env: &mut Environment) -> Result<Open, Failure> {
+        let dir = self.dir(env)?;
+        let (file, identity) = (self.secret_key_file.as_deref(), self.identity.as_deref());
+        let unlock = config::unlock(file, identity, env)?;
+        let (vault, opened) = Vault::open(&dir, &unlock, &Options::default())?;
+        Ok(Open { vault, opened, dir })
+    }
+
+    /// Opens a vault that has to be there already.
+    fn open_existing(&self, env: &mut Environment) -> Result<Open, Failure> {
+        let dir = self.dir(env)?;
+        if !dir.is_dir() {
+            return Err(Failure::NoVault(dir));
+        }
+        self.open(env)
+    }
+}
+
+/// Why a command ends without success.
+enum Failure {
+    Setting(Unusable),
+    Vault(strongroom_vault::Error),
+    Bind(BindError),
+    System(&'static str, std::io::Error),
+    NoVault(PathBuf),
+    /// `verify` has said what it found.
+    Damaged,
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        use strongroom_vault::Error as V;
+        match self {
+            Self::Setting(_)
+            | Self::Bind(BindError::NeedsKey(_) | BindError::AnyOrigin)
+            | Self::Vault(V::Locked(_) | V::BadKey { .. }) => 2,
+            Self::Vault(_)
+            | Self::Bind(_)
+            | Self::System(..)
+            | Self::NoVault(_)
+            | Self::Damaged => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(unusable) => unusable.fmt(f),
+            Self::Vault(error) => error.fmt(f),
+            Self::Bind(error) => error.fmt(f),
+            Self::System(doing, error) => write!(f, "{doing}: {error}"),
+            Self::NoVault(dir) => write!(
+                f,
+                "there is no vault in {}; give --data-dir, or make one with `strongroom serve`",
+                dir.display()
+            ),
+            Self::Damaged => f.write_str("the vault is damaged, see above"),
+        }
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Self {
+        Self::Setting(unusable)
+    }
+}
+
+impl From<strongroom_vault::Error> for Failure {
+    fn from(error: strongroom_vault::Error) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl From<KeysError> for Failure {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Setting(unusable) => Self::Setting(unusable),
+            KeysError::File(error) => Self::Vault(error),
+        }
+    }
+}
+
+/// Runs the command line `args`, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let done = match &cli.verb {
+        Verb::Serve(arguments) => serve::run(arguments, env),
+        Verb::Verify(place) => verify::run(place, &mut env),
+        Verb::Purge(place) => purge::run(place, &mut env),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Writes lines to standard output. That nobody reads them is no reason to stop.
+fn say(lines: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{lines}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_exit_codes_are_in_the_help() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("Exit codes: 0 success"), "{help}");
+    }
+
+    #[test]
+    fn two_kinds_of_key_exclude_each_other() {
+        let args = [
+            "strongroom",
+            "verify",
+            "--identity",
+            "a",
+            "--secret-key-file",
+            "b",
+        ];
+        assert!(Cli::try_parse_from(args).is_err());
+    }
+}

@@ -1,0 +1,416 @@
+//! What the command line and the environment say, read once at start.
+//!
+//! Blank variables count as unset everywhere. Keys go from the environment into [`Plaintext`] without a stop.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use strongroom_agent::json::Json;
+use strongroom_vault::{Key, Plaintext, Unlock};
+
+use crate::cors::Origins;
+use crate::limits::NUMBERED_VARIABLES_MAX;
+use crate::log::{Level, Log};
+use crate::server::Config;
+
+/// What build the server says it is.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// Commit.
+    pub sha: String,
+    /// Branch or tag.
+    pub reference: String,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        let unknown = || "unknown".to_owned();
+        Self {
+            sha: unknown(),
+            reference: unknown(),
+        }
+    }
+}
+
+/// The variables that this program reads, as they were at start. Has no `Debug` on purpose.
+pub struct Environment(HashMap<&'static str, Vec<(usize, Plaintext)>>);
+
+/// Every variable that is read; those with `true` also as `NAME_0`, `NAME_1` and so on.
+const VARIABLES: &[(&str, bool)] = &[
+    ("OH_PERSISTENCE_DIR", false),
+    ("OH_SECRET_KEY", false),
+    ("OH_PREVIOUS_SECRET_KEYS", true),
+    ("SESSION_API_KEY", false),
+    ("OH_SESSION_API_KEYS", true),
+    ("OH_ALLOW_CORS_ORIGINS", true),
+    ("OH_ALLOW_CORS_ORIGIN_REGEX", false),
+    ("DOCKER_HOST_ADDR", false),
+    ("LOG_JSON", false),
+    ("LOG_LEVEL", false),
+    ("OPENHANDS_BUILD_GIT_SHA", false),
+    ("OPENHANDS_BUILD_GIT_REF", false),
+    ("XDG_DATA_HOME", false),
+    ("HOME", false),
+];
+
+/// The place of `NAME` itself among `NAME`, `NAME_0`, `NAME_1`.
+const WHOLE: usize = usize::MAX;
+
+/// A setting that can't be used.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unusable {
+    what: &'static str,
+    why: &'static str,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.what, self.why)
+    }
+}
+
+impl Environment {
+    /// The variables of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::from_lookup(|name| std::env::var_os(name))
+    }
+
+    /// Variables from wherever `lookup` takes them.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        let mut take = |name: &'static str, place: usize, value: Option<OsString>| {
+            let Some(value) = value.map(OsString::into_encoded_bytes) else {
+                return;
+            };
+            // Its own type from here on; what the system handed over is wiped by the allocator.
+            let value = Plaintext::copy_of(&value);
+            if !value.expose().trim_ascii().is_empty() {
+                found.entry(name).or_default().push((place, value));
+            }
+        };
+        for &(name, numbered) in VARIABLES {
+            take(name, WHOLE, lookup(name));
+            for number in 0..if numbered { NUMBERED_VARIABLES_MAX } else { 0 } {
+                take(name, number, lookup(&format!("{name}_{number}")));
+            }
+        }
+        Self(found)
+    }
+
+    /// Takes the secret in `name`.
+    fn secret(&mut self, name: &'static str) -> Option<Plaintext> {
+        let mut values = self.0.remove(name)?;
+        let whole = values.iter().position(|(place, _)| *place == WHOLE)?;
+        Some(values.swap_remove(whole).1)
+    }
+
+    /// The text in `name`, without blanks around it.
+    fn text(&self, name: &'static str) -> Result<Option<&str>, Unusable> {
+        let values = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
+        let whole = values.iter().find(|(place, _)| *place == WHOLE);
+        let Some((_, value)) = whole else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(value.expose());
+        let text = text.map_err(|_| Unusable {
+            what: name,
+            why: "is not UTF-8",
+        })?;
+        Ok(Some(text.trim()))
+    }
+
+    /// The path in `name`.
+    fn path(&self, name: &'static str) -> Result<Option<PathBuf>, Unusable> {
+        Ok(self.text(name)?.map(PathBuf::from))
+    }
+
+    /// The entries of `name`, a JSON list, then those of `NAME_0`, `NAME_1`; blank ones are dropped.
+    fn list(&mut self, name: &'static str) -> Result<Vec<Plaintext>, Unusable> {
+        let mut values = self.0.remove(name).unwrap_or_default();
+        values.sort_by_key(|(place, _)| place.wrapping_add(1));
+        let mut entries = Vec::with_capacity(values.len());
+        for (place, value) in values {
+            if place != WHOLE {
+                entries.push(value);
+                continue;
+            }
+            let wrong = Unusable {
+                what: name,
+                why: "is not a JSON list of texts, such as [\"one\",\"two\"]",
+            };
+            let Ok(Json::List(items)) = Json::parse(value.expose()) else {
+                return Err(wrong);
+            };
+            for item in items {
+                let Json::Text(text) = item else {
+                    return Err(wrong);
+                };
+                if !text.expose().trim().is_empty() {
+                    entries.push(Plaintext::copy_of(text.expose().as_bytes()));
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    fn is_true(&self, name: &'static str) -> Result<bool, Unusable> {
+        let text = self.text(name)?.unwrap_or_default();
+        Ok(["1", "true", "yes"]
+            .iter()
+            .any(|yes| text.eq_ignore_ascii_case(yes)))
+    }
+}
+
+/// The data directory: what the command line says, else `OH_PERSISTENCE_DIR`, else the platform's place.
+///
+/// # Errors
+/// Where there is none of them.
+pub fn data_dir(given: Option<PathBuf>, env: &Environment) -> Result<PathBuf, Unusable> {
+    let home = env.path("HOME")?;
+    let chosen = match given {
+        Some(dir) => Some(dir),
+        None => env.path("OH_PERSISTENCE_DIR")?,
+    };
+    if let Some(dir) = chosen {
+        return Ok(match (dir.strip_prefix("~"), home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => dir,
+        });
+    }
+    let base = if cfg!(target_os = "macos") {
+        home.map(|home| home.join("Library/Application Support"))
+    } else {
+        // A relative XDG_DATA_HOME is to be ignored, says the specification.
+        let xdg = env.path("XDG_DATA_HOME")?.filter(|dir| dir.is_absolute());
+        xdg.or_else(|| home.map(|home| home.join(".local/share")))
+    };
+    let why = "is not set, so that there is no place for the data; give --data-dir";
+    Ok(base
+        .ok_or(Unusable { what: "HOME", why })?
+        .join("strongroom"))
+}
+
+/// Why a vault's keys can't be had.
+#[derive(Debug)]
+pub enum KeysError {
+    /// A variable can't be used.
+    Setting(Unusable),
+    /// A file can't be read, or holds no key.
+    File(strongroom_vault::Error),
+}
+
+/// The keys for the vault. A file that the command line names wins over `OH_SECRET_KEY`.
+///
+/// # Errors
+/// [`KeysError`].
+pub fn unlock(
+    secret_key_file: Option<&Path>,
+    identity: Option<&Path>,
+    env: &mut Environment,
+) -> Result<Unlock, KeysError> {
+    let from_env = env.secret("OH_SECRET_KEY").map(Key::Passphrase);
+    let given = match (secret_key_file, identity) {
+        (Some(file), _) => Some(Key::secret_file(file).map_err(KeysError::File)?),
+        (None, Some(file)) => Some(Key::identity_file(file).map_err(KeysError::File)?),
+        (None, None) => from_env,
+    };
+    let previous = env
+        .list("OH_PREVIOUS_SECRET_KEYS")
+        .map_err(KeysError::Setting)?;
+    let previous = previous.into_iter().map(Key::Passphrase).collect();
+    Ok(Unlock { given, previous })
+}
+
+/// The server's configuration. `host` and `port` are those of the command line.
+///
+/// # Errors
+/// A variable or an address that can't be used.
+pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Config, Unusable> {
+    let mut keys = env.list("OH_SESSION_API_KEYS")?;
+    let single = env.secret("SESSION_API_KEY");
+    if keys.is_empty() {
+        keys.extend(single);
+    }
+    let addresses = match host {
+        Some(host) => (host.trim_matches(['[', ']']), port)
+            .to_socket_addrs()
+            .map_err(|_| Unusable {
+                what: "--host",
+                why: "is no address or name of this machine",
+            })?
+            .collect(),
+        None if keys.is_empty() => vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)],
+        None => vec![SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port)],
+    };
+    let mut build = Build::default();
+    if let Some(sha) = env.text("OPENHANDS_BUILD_GIT_SHA")? {
+        sha.clone_into(&mut build.sha);
+    }
+    if let Some(reference) = env.text("OPENHANDS_BUILD_GIT_REF")? {
+        reference.clone_into(&mut build.reference);
+    }
+    Ok(Config {
+        addresses,
+        keys,
+        origins: origins(env)?,
+        build,
+        log: log(env)?,
+    })
+}
+
+fn origins(env: &mut Environment) -> Result<Origins, Unusable> {
+    let pattern = match env.text("OH_ALLOW_CORS_ORIGIN_REGEX")? {
+        Some(text) => {
+            let why = "is not a regular expression that this server takes (no look-around, no back-references)";
+            let wrong = Unusable {
+                what: "OH_ALLOW_CORS_ORIGIN_REGEX",
+                why,
+            };
+            Some(Origins::pattern(text).map_err(|_| wrong)?)
+        }
+        None => None,
+    };
+    let host = env.text("DOCKER_HOST_ADDR")?.map(str::to_owned);
+    let mut listed = Vec::new();
+    for origin in env.list("OH_ALLOW_CORS_ORIGINS")? {
+        let text = std::str::from_utf8(origin.expose());
+        let why = Unusable {
+            what: "OH_ALLOW_CORS_ORIGINS",
+            why: "is not UTF-8",
+        };
+        listed.push(text.map_err(|_| why)?.trim().to_owned());
+    }
+    let any = listed.iter().any(|origin| origin == "*");
+    Ok(Origins {
+        listed,
+        any,
+        pattern,
+        host,
+    })
+}
+
+fn log(env: &Environment) -> Result<Log, Unusable> {
+    let why = "is none of ERROR, WARNING, INFO, DEBUG";
+    let level = match env.text("LOG_LEVEL")? {
+        Some(text) => Level::named(text).ok_or(Unusable {
+            what: "LOG_LEVEL",
+            why,
+        })?,
+        None => Level::Info,
+    };
+    Ok(Log {
+        level,
+        json: env.is_true("LOG_JSON")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Environment {
+        Environment::from_lookup(|name| {
+            let pair = pairs.iter().find(|(known, _)| *known == name);
+            pair.map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    fn keys(pairs: &[(&str, &str)]) -> Vec<String> {
+        let config = server(None, 0, &mut env(pairs)).unwrap();
+        let text = |key: &Plaintext| String::from_utf8_lossy(key.expose()).into_owned();
+        config.keys.iter().map(text).collect()
+    }
+
+    #[test]
+    fn session_keys_come_as_list_by_number_or_alone() {
+        assert_eq!(keys(&[("SESSION_API_KEY", "a")]), ["a"]);
+        assert_eq!(
+            keys(&[
+                ("OH_SESSION_API_KEYS_1", "c"),
+                ("OH_SESSION_API_KEYS_0", "b"),
+                ("SESSION_API_KEY", "a")
+            ]),
+            ["b", "c"]
+        );
+        assert_eq!(
+            keys(&[("OH_SESSION_API_KEYS", r#"["x",""," y"]"#)]),
+            ["x", " y"]
+        );
+        assert_eq!(
+            keys(&[("OH_SESSION_API_KEYS_0", " "), ("SESSION_API_KEY", "a")]),
+            ["a"]
+        );
+        assert_eq!(keys(&[("OH_SESSION_API_KEYS_3", "late")]), ["late"]);
+        assert!(keys(&[("SESSION_API_KEY", " \t")]).is_empty());
+    }
+
+    #[test]
+    fn a_broken_list_is_told_without_its_content() {
+        let wrong = server(None, 0, &mut env(&[("OH_SESSION_API_KEYS", "[leak")]))
+            .err()
+            .unwrap();
+        let text = wrong.to_string();
+        assert!(
+            text.starts_with("OH_SESSION_API_KEYS is not") && !text.contains("leak"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_a_key_the_default_is_loopback() {
+        let host = |pairs: &[(&str, &str)]| server(None, 1, &mut env(pairs)).unwrap().addresses;
+        assert_eq!(host(&[]), ["127.0.0.1:1".parse().unwrap()]);
+        assert_eq!(
+            host(&[("SESSION_API_KEY", "k")]),
+            ["0.0.0.0:1".parse().unwrap()]
+        );
+        let given = server(Some("[::1]"), 1, &mut env(&[])).unwrap().addresses;
+        assert_eq!(given, ["[::1]:1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn the_data_directory_is_found() {
+        let dir = |given: Option<&str>, pairs: &[(&str, &str)]| {
+            data_dir(given.map(PathBuf::from), &env(pairs))
+                .unwrap()
+                .display()
+                .to_string()
+        };
+        let home = ("HOME", "/home/u");
+        assert_eq!(dir(Some("d"), &[home, ("OH_PERSISTENCE_DIR", "/p")]), "d");
+        assert_eq!(
+            dir(None, &[home, ("OH_PERSISTENCE_DIR", "~/p")]),
+            "/home/u/p"
+        );
+        assert_eq!(
+            dir(None, &[home, ("OH_PERSISTENCE_DIR", " ")]),
+            dir(None, &[home])
+        );
+        if cfg!(not(target_os = "macos")) {
+            assert_eq!(dir(None, &[home]), "/home/u/.local/share/strongroom");
+            assert_eq!(dir(None, &[home, ("XDG_DATA_HOME", "/x")]), "/x/strongroom");
+            assert_eq!(
+                dir(None, &[home, ("XDG_DATA_HOME", "x")]),
+                dir(None, &[home])
+            );
+        }
+        assert!(data_dir(None, &env(&[])).is_err());
+    }
+
+    #[test]
+    fn log_and_origins_are_read() {
+        let mut env = env(&[
+            ("LOG_JSON", "Yes"),
+            ("LOG_LEVEL", "warning"),
+            ("OH_ALLOW_CORS_ORIGINS_0", "*"),
+            ("OH_ALLOW_CORS_ORIGIN_REGEX", "https://.*"),
+        ]);
+        let config = server(None, 0, &mut env).unwrap();
+        assert!(config.log.json && config.log.level == Level::Warn);
+        assert!(config.origins.any && config.origins.pattern.is_some());
+    }
+}

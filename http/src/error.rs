@@ -1,0 +1,240 @@
+//! What can go wrong with a request, and the one place that says with which status.
+//!
+//! Variants hold names, sizes and texts of ours, never what a client sent; a [`Flaw`] shows input only in the
+//! form that its maker has cleaned.
+
+use std::fmt;
+
+use hyper::StatusCode;
+use strongroom_agent::json::{Json, ParseError};
+
+/// A request that gets no ordinary answer. `Display` is the text that the client sees.
+pub enum Error {
+    /// No route has this path.
+    NoRoute,
+    /// The path is known, the method is not; the method that the `allow` header names.
+    WrongMethod(&'static str),
+    /// HTTP/1.1 without exactly one usable Host header.
+    BadHost,
+    /// The server has no session key, and the Host header is none of this machine's names.
+    ForeignHost,
+    /// The server has no session key, and the Origin header is not allowed.
+    ForeignOrigin,
+    /// No session key, or a wrong one.
+    NoKey,
+    /// The body is longer than the route takes.
+    BodyTooLong {
+        /// The most that the route takes, in bytes.
+        limit: usize,
+    },
+    /// The body stopped arriving.
+    BodySilent,
+    /// The connection or the framing broke in the middle of the body.
+    BodyBroken,
+    /// The body's content type is not JSON.
+    NotJson,
+    /// The body is no JSON text.
+    Malformed(ParseError),
+    /// Fields of the body are missing or of the wrong type.
+    Invalid(Vec<Flaw>),
+    /// A rule of the route is broken.
+    Refused(Refusal),
+    /// Too much is going on at the moment.
+    Busy,
+    /// The vault failed.
+    Vault(strongroom_vault::Error),
+    /// A job in the pool ended without a result.
+    Lost,
+}
+
+/// A rule of a route, with the text that the contract gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The secret's name has characters that are not allowed, or too many.
+    SecretName,
+    /// The secret's value is empty, blank or the mask.
+    SecretValue,
+    /// The secret's value is above the limit.
+    SecretTooLong,
+    /// The secret's description is above the limit.
+    DescriptionTooLong,
+    /// There is no such secret.
+    NoSecret,
+    /// There is no such agent profile.
+    NoAgentProfile,
+    /// The server was started completely; there is nothing to initialise.
+    NoDeferredInit,
+}
+
+/// One wrong field of a body.
+pub struct Flaw {
+    /// The contract's word for what is wrong.
+    pub kind: &'static str,
+    /// The way to the field, from `body` or `path` on.
+    pub at: Vec<&'static str>,
+    /// The same for a person.
+    pub message: &'static str,
+    /// What was sent, without anything that may be secret.
+    pub input: Json,
+}
+
+impl Flaw {
+    /// A field that has to be there; `around` is the object that it is missing from.
+    #[must_use]
+    pub fn missing(field: &'static str, around: Json) -> Self {
+        Self {
+            kind: "missing",
+            at: vec!["body", field],
+            message: "Field required",
+            input: around,
+        }
+    }
+
+    /// A field that has to be a text.
+    #[must_use]
+    pub fn no_text(field: &'static str, input: Json) -> Self {
+        Self {
+            kind: "string_type",
+            at: vec!["body", field],
+            message: "Input should be a valid string",
+            input,
+        }
+    }
+
+    /// No body where there has to be one.
+    #[must_use]
+    pub fn no_body() -> Self {
+        Self {
+            kind: "missing",
+            at: vec!["body"],
+            message: "Field required",
+            input: Json::Null,
+        }
+    }
+
+    /// A body that is not an object.
+    #[must_use]
+    pub fn no_object(input: Json) -> Self {
+        Self {
+            kind: "model_attributes_type",
+            at: vec!["body"],
+            message: "Input should be a valid dictionary or object to extract fields from",
+            input,
+        }
+    }
+}
+
+impl Error {
+    /// The status of each failure: here and nowhere else.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::NoKey => StatusCode::UNAUTHORIZED,
+            Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::NoRoute
+            | Self::Refused(
+                Refusal::NoSecret | Refusal::NoAgentProfile | Refusal::NoDeferredInit,
+            ) => StatusCode::NOT_FOUND,
+            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodySilent => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotJson
+            | Self::Malformed(_)
+            | Self::Invalid(_)
+            | Self::Refused(
+                Refusal::SecretName
+                | Refusal::SecretValue
+                | Refusal::SecretTooLong
+                | Refusal::DescriptionTooLong,
+            ) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Busy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether part of the body may still be on its way, so that the connection has to end after the answer.
+    #[must_use]
+    pub fn ends_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BodyTooLong { .. } | Self::BodySilent | Self::BodyBroken | Self::BadHost
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRoute => "Not Found",
+            Self::WrongMethod(_) => "Method Not Allowed",
+            Self::BadHost => "HTTP/1.1 wants exactly one Host header",
+            Self::ForeignHost => {
+                "Without a session key this server answers only to localhost; use http://localhost or \
+                 http://127.0.0.1 in the address, or start it with SESSION_API_KEY"
+            }
+            Self::ForeignOrigin => {
+                "Without a session key this server refuses pages from other origins; allow the origin with \
+                 OH_ALLOW_CORS_ORIGINS_0, or start the server with SESSION_API_KEY"
+            }
+            Self::NoKey => "Unauthorized",
+            Self::BodyTooLong { limit } => {
+                return write!(f, "The request body is too large: at most {limit} bytes");
+            }
+            Self::BodySilent => "The request body did not arrive in time",
+            Self::BodyBroken => "The request body is incomplete or badly framed",
+            Self::NotJson => "The request body must be JSON, with content-type: application/json",
+            Self::Malformed(_) => "JSON decode error",
+            Self::Invalid(_) => "The request body has missing or wrong fields",
+            Self::Refused(refusal) => return refusal.fmt(f),
+            Self::Busy => "The server is busy; try again",
+            Self::Vault(error) => return error.fmt(f),
+            Self::Lost => "The request was given up after an internal fault",
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SecretName => {
+                "Invalid secret name format. Must start with a letter, contain only letters, numbers, and \
+                 underscores, and be 1-64 characters long."
+            }
+            Self::SecretValue => "Secret value must not be empty or redacted",
+            Self::SecretTooLong => {
+                return write!(
+                    f,
+                    "Secret value must not be longer than {} bytes",
+                    crate::limits::SECRET_BYTES_MAX
+                );
+            }
+            Self::DescriptionTooLong => {
+                return write!(
+                    f,
+                    "Secret description must not be longer than {} bytes",
+                    crate::limits::DESCRIPTION_BYTES_MAX
+                );
+            }
+            Self::NoSecret => "Secret not found",
+            Self::NoAgentProfile => "Agent profile not found",
+            Self::NoDeferredInit => {
+                "server is not running with deferred_init=True; the /api/init endpoint is not available"
+            }
+        })
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<strongroom_vault::Error> for Error {
+    fn from(error: strongroom_vault::Error) -> Self {
+        Self::Vault(error)
+    }
+}

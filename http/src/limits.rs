@@ -1,0 +1,67 @@
+//! Every bound of the wire, with its unit in the name. Reaching one gives an answer that says so.
+
+/// Connections served at once; further ones wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections that the kernel may queue before they are accepted; it has a bound of its own. One that finds
+/// no place tries again after a second.
+pub const BACKLOG_CONNECTIONS: u32 = 4096;
+/// Wait after the process or the system ran out of descriptors, before accepting again.
+pub const ACCEPT_PAUSE_MS: u64 = 200;
+/// Least time between two log lines about refused accepts.
+pub const ACCEPT_LOG_SECONDS: u64 = 10;
+
+/// Request line and headers together. hyper answers 431 beyond it.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// From the first byte of a request (or the start of the connection) to the end of its headers.
+pub const HEADER_SECONDS_MAX: u64 = 10;
+/// An open connection without a request after the first one.
+pub const IDLE_SECONDS_MAX: u64 = 75;
+/// A response of which the client takes no byte.
+pub const WRITE_SILENCE_SECONDS_MAX: u64 = 30;
+/// One read from a socket. Below hyper's first buffer of 8 KiB, so that the buffer never grows for a body
+/// and an idle connection keeps its size.
+pub const READ_BYTES_MAX: usize = 8 * 1024 - 1;
+/// After a response that leaves part of the request unread: how long, and how much, is read and thrown away
+/// so that the client sees the answer instead of a reset.
+pub const LINGER_MS: u64 = 1_000;
+/// See [`LINGER_MS`].
+pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Body of a request to the secrets routes.
+pub const SECRET_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A pause in the middle of a request body.
+pub const BODY_SILENCE_SECONDS_MAX: u64 = 30;
+/// A whole request body, however steadily it trickles.
+pub const BODY_SECONDS_MAX: u64 = 300;
+/// First buffer for a body that does not announce its length; doubled as needed.
+pub const BODY_FIRST_BYTES: usize = 8 * 1024;
+/// All request bodies in memory together, in units of a KiB; further ones wait.
+pub const BODIES_KIB_MAX: usize = 64 * 1024;
+/// Wait for room in [`BODIES_KIB_MAX`].
+pub const BODIES_WAIT_SECONDS_MAX: u64 = 30;
+
+/// A secret's value.
+pub const SECRET_BYTES_MAX: usize = 1024 * 1024;
+/// A secret's description.
+pub const DESCRIPTION_BYTES_MAX: usize = 16 * 1024;
+/// A sealed value up to this size is opened in place: a hop to the pool costs more than the work.
+pub const OPEN_IN_PLACE_BYTES_MAX: usize = 64 * 1024 + 512;
+/// Records of a list that are read in place; a longer list goes on in the pool.
+pub const LIST_IN_PLACE_RECORDS: usize = 32;
+/// Records of one page of a long list.
+pub const LIST_PAGE_RECORDS: usize = 1_000;
+
+/// Threads for what blocks: writes, long lists, scrypt, files. As many writers share one commit.
+pub const POOL_THREADS_MAX: usize = 64;
+/// An idle thread of the pool ends after this time.
+pub const POOL_IDLE_SECONDS: u64 = 10;
+/// Wait for a free thread of the pool.
+pub const POOL_WAIT_SECONDS_MAX: u64 = 30;
+
+/// From SIGTERM to the end, with requests in flight.
+pub const SHUTDOWN_SECONDS_MAX: u64 = 5;
+
+/// Entries of a numbered variable such as `OH_SESSION_API_KEYS_0`.
+pub const NUMBERED_VARIABLES_MAX: usize = 64;
+/// Compiled size of the expression for allowed origins.
+pub const ORIGIN_REGEX_BYTES_MAX: usize = 256 * 1024;

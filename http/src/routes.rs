@@ -1,0 +1,135 @@
+//! THE TABLE: every route with the right that it asks for, the longest body that it takes, and its handler.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::auth::Access;
+use crate::call::Call;
+use crate::error::Error;
+use crate::limits::SECRET_BODY_BYTES_MAX;
+use crate::reply::Reply;
+use crate::router::{Row, prefix};
+
+pub mod health;
+pub mod openapi;
+pub mod secrets;
+
+/// What a handler comes to.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
+
+/// One row of the table.
+pub struct Route {
+    /// The method, in capitals.
+    pub method: &'static str,
+    /// The path, with its variables in braces.
+    pub pattern: &'static str,
+    /// The right that the caller needs.
+    pub access: Access,
+    /// The longest body in bytes; `None` where a body is not read.
+    pub body_bytes_max: Option<usize>,
+    /// The function that answers.
+    pub handler: fn(Call) -> Answer,
+    prefix: &'static str,
+}
+
+impl Row for Route {
+    fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+    fn method(&self) -> &'static str {
+        self.method
+    }
+    fn prefix(&self) -> &'static str {
+        self.prefix
+    }
+}
+
+/// A row that names no right, or says nothing about a body, does not compile.
+macro_rules! routes {
+    ($($method:ident $pattern:literal $access:ident $body:ident => $module:ident::$handler:ident;)+) => {
+        /// Every route of the server.
+        pub static ROUTES: &[Route] = &[$(Route {
+            method: stringify!($method),
+            pattern: $pattern,
+            access: Access::$access,
+            body_bytes_max: routes!(@body $body),
+            handler: |call| Box::pin($module::$handler(call)),
+            prefix: prefix($pattern),
+        }),+];
+    };
+    (@body NoBody) => { None };
+    (@body $limit:ident) => { Some($limit) };
+}
+
+// The order matters for one thing: a wrong method is told the method of the first row with its path.
+routes! {
+    GET    "/alive"                       Open        NoBody                => health::alive;
+    GET    "/health"                      Open        NoBody                => health::alive;
+    GET    "/ready"                       Open        NoBody                => health::ready;
+    GET    "/server_info"                 Open        NoBody                => health::server_info;
+    GET    "/"                            Open        NoBody                => health::server_info;
+    GET    "/openapi.json"                Open        NoBody                => openapi::document;
+    GET    "/api/init"                    Open        NoBody                => health::init;
+    GET    "/api/settings/secrets"        ListNames   NoBody                => secrets::list;
+    PUT    "/api/settings/secrets"        WriteSecret SECRET_BODY_BYTES_MAX => secrets::put;
+    GET    "/api/settings/secrets/{name}" ReadValue   NoBody                => secrets::value;
+    DELETE "/api/settings/secrets/{name}" WriteSecret NoBody                => secrets::delete;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Keys;
+    use crate::router::{Found, find};
+    use hyper::HeaderMap;
+    use strongroom_vault::Plaintext;
+
+    #[test]
+    fn every_row_is_found_by_its_own_path_alone() {
+        for row in ROUTES {
+            let path = row.pattern.replace("{name}", "x");
+            let Found::Row(found, _) = find(ROUTES, row.method, &path) else {
+                panic!("{} {} is not found", row.method, row.pattern);
+            };
+            assert!(std::ptr::eq(found, row), "{} {}", row.method, row.pattern);
+        }
+    }
+
+    #[test]
+    fn every_row_but_the_open_ones_wants_a_key() {
+        let open = [
+            "/alive",
+            "/health",
+            "/ready",
+            "/server_info",
+            "/",
+            "/openapi.json",
+            "/api/init",
+        ];
+        let keys = Keys::new([Plaintext::copy_of(b"k")]);
+        for row in ROUTES {
+            let admitted = keys.admit(&HeaderMap::new(), row.access).is_ok();
+            assert_eq!(
+                admitted,
+                open.contains(&row.pattern),
+                "{} {}",
+                row.method,
+                row.pattern
+            );
+        }
+    }
+
+    #[test]
+    fn only_methods_with_a_body_read_one() {
+        for row in ROUTES {
+            let may = ["PUT", "POST", "PATCH"].contains(&row.method);
+            assert_eq!(
+                row.body_bytes_max.is_some(),
+                may,
+                "{} {}",
+                row.method,
+                row.pattern
+            );
+        }
+    }
+}

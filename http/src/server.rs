@@ -1,0 +1,317 @@
+//! Listening, accepting, stopping.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_vault::{Namespace, Plaintext, Vault};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::auth::Keys;
+use crate::body::Bodies;
+use crate::call::{Clock, State};
+use crate::config::Build;
+use crate::connection::{self, Stop};
+use crate::cors::Origins;
+use crate::limits::{
+    ACCEPT_LOG_SECONDS, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, CONNECTIONS_MAX, SHUTDOWN_SECONDS_MAX,
+};
+use crate::log::{Entry, Log};
+use crate::pool::Pool;
+
+/// What a server needs to know beside its vault.
+pub struct Config {
+    /// Where to listen: the first of them that can be bound.
+    pub addresses: Vec<SocketAddr>,
+    /// Session keys. Without any the server is for this machine only.
+    pub keys: Vec<Plaintext>,
+    /// Which pages may use it.
+    pub origins: Origins,
+    /// What build it says it is.
+    pub build: Build,
+    /// What it logs.
+    pub log: Log,
+}
+
+impl Default for Config {
+    /// Any free port of 127.0.0.1, no key.
+    fn default() -> Self {
+        Self {
+            addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+            keys: Vec::new(),
+            origins: Origins::default(),
+            build: Build::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Whether a server may start this way at all.
+    ///
+    /// # Errors
+    /// [`BindError::NeedsKey`], [`BindError::AnyOrigin`].
+    pub fn check(&self) -> Result<(), BindError> {
+        if !self.keys.is_empty() {
+            return Ok(());
+        }
+        let mut addresses = self.addresses.iter().map(SocketAddr::ip);
+        if let Some(open) = addresses.find(|address| !address.to_canonical().is_loopback()) {
+            return Err(BindError::NeedsKey(open));
+        }
+        if self.origins.any {
+            return Err(BindError::AnyOrigin);
+        }
+        Ok(())
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug)]
+pub enum BindError {
+    /// It has no session key, and the address is not of this machine alone.
+    NeedsKey(IpAddr),
+    /// It has no session key, and every origin would be allowed.
+    AnyOrigin,
+    /// The vault does not take the server's namespace.
+    Vault(strongroom_vault::Error),
+    /// The address can't be had.
+    Io(Option<SocketAddr>, io::Error),
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeedsKey(address) => write!(
+                f,
+                "refusing to listen on {address} without a session key: everyone who reaches it could read every \
+                 secret. Set SESSION_API_KEY (or OH_SESSION_API_KEYS_0), or listen on 127.0.0.1"
+            ),
+            Self::AnyOrigin => f.write_str(
+                "refusing to allow every origin (OH_ALLOW_CORS_ORIGINS contains *) without a session key: every \
+                 web page could read every secret. Set SESSION_API_KEY, or name the origins",
+            ),
+            Self::Vault(error) => error.fmt(f),
+            Self::Io(Some(address), error) => write!(
+                f,
+                "can't listen on {address}: {error}; choose another --port or --host, or end the program that uses it"
+            ),
+            Self::Io(None, error) => write!(f, "there is no address to listen on: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(_, error) => Some(error),
+            Self::Vault(error) => Some(error),
+            Self::NeedsKey(_) | Self::AnyOrigin => None,
+        }
+    }
+}
+
+/// A server that listens and does not serve yet.
+pub struct Server {
+    listener: TcpListener,
+    state: Arc<State>,
+}
+
+impl Server {
+    /// Listens. Needs to be called inside a tokio runtime with IO and time.
+    ///
+    /// # Errors
+    /// [`BindError`]; no address is bound then.
+    pub async fn bind(config: Config, vault: Vault) -> Result<Self, BindError> {
+        config.check()?;
+        let keys = Keys::new(config.keys);
+        let secrets = Namespace::new("secrets").map_err(BindError::Vault)?;
+        let listener = listen(&config.addresses)?;
+        let bound = listener
+            .local_addr()
+            .map_err(|error| BindError::Io(None, error))?;
+        let state = Arc::new(State {
+            vault,
+            secrets,
+            keys,
+            origins: config.origins,
+            bound,
+            build: config.build,
+            log: config.log,
+            pool: Pool::default(),
+            bodies: Bodies::default(),
+            clock: Clock::default(),
+            requests: 0.into(),
+        });
+        Ok(Self { listener, state })
+    }
+
+    /// The address that was bound, with the real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.state.bound
+    }
+
+    /// Serves until `shutdown` is ready; then finishes what is in flight, for
+    /// [`SHUTDOWN_SECONDS_MAX`] at most. Gives the number of connections that had to be cut off.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> usize {
+        let Self { listener, state } = self;
+        let (stop, permits) = (
+            Arc::new(Stop::default()),
+            Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        );
+        let mut shutdown = pin!(shutdown);
+        let mut accepting = Accepting {
+            listener,
+            permits: permits.clone(),
+            complained: None,
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                (stream, permit) = accepting.next(&state.log) => {
+                    let (state, stop) = (state.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        connection::run(stream, state, stop).await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+        // Nobody can connect any more from here on.
+        drop(accepting);
+        stop.finish();
+        // Let the connections hear of it, to be able to say how many are busy.
+        tokio::task::yield_now().await;
+        state.log.write(&Entry::Stopping { busy: stop.busy() });
+        let grace = Duration::from_secs(SHUTDOWN_SECONDS_MAX);
+        let all = permits.acquire_many(CONNECTIONS_MAX as u32);
+        let finished = timeout(grace, all).await.is_ok();
+        let left = CONNECTIONS_MAX - permits.available_permits();
+        let cut = if finished { 0 } else { left };
+        stop.cut();
+        state.log.write(&Entry::Stopped { cut });
+        cut
+    }
+}
+
+/// The first of `addresses` that can be had, with a backlog of our own.
+fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
+    let mut failure = BindError::Io(None, io::ErrorKind::AddrNotAvailable.into());
+    for &address in addresses {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let listening = socket.and_then(|socket| {
+            // A server that starts again takes its port back from connections that are only waiting to end.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG_CONNECTIONS)
+        });
+        match listening {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = BindError::Io(Some(address), error),
+        }
+    }
+    Err(failure)
+}
+
+/// The listener, with a permit for each connection that it lets in.
+struct Accepting {
+    listener: TcpListener,
+    permits: Arc<Semaphore>,
+    complained: Option<Instant>,
+}
+
+impl Accepting {
+    /// The next connection. Out of descriptors or memory, it waits a moment instead of spinning: the pending
+    /// connection keeps the listener readable.
+    async fn next(&mut self, log: &Log) -> (TcpStream, OwnedSemaphorePermit) {
+        loop {
+            let Ok(permit) = self.permits.clone().acquire_owned().await else {
+                // The semaphore is never closed.
+                return std::future::pending().await;
+            };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    // Answers are small and complete: nothing is gained by holding them back.
+                    let _ = stream.set_nodelay(true);
+                    return (stream, permit);
+                }
+                Err(error) if is_about_the_peer(&error) => (),
+                Err(error) => {
+                    self.complain(&error, log);
+                    sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                }
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &io::Error, log: &Log) {
+        let now = Instant::now();
+        let quiet = Duration::from_secs(ACCEPT_LOG_SECONDS);
+        if self.complained.is_none_or(|last| now - last >= quiet) {
+            self.complained = Some(now);
+            log.write(&Entry::NoConnection { error });
+        }
+    }
+}
+
+/// Errors of one connection that was gone before it was accepted.
+fn is_about_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(address: &str, keys: &[&str], any: bool) -> Config {
+        Config {
+            addresses: vec![address.parse().unwrap()],
+            keys: keys
+                .iter()
+                .map(|key| Plaintext::copy_of(key.as_bytes()))
+                .collect(),
+            origins: Origins {
+                any,
+                ..Origins::default()
+            },
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn without_a_key_only_this_machine_is_served() {
+        for loopback in [
+            "127.0.0.1:1",
+            "127.1.2.3:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            assert!(config(loopback, &[], false).check().is_ok(), "{loopback}");
+        }
+        for open in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            let refused = config(open, &[], false).check();
+            assert!(matches!(refused, Err(BindError::NeedsKey(_))), "{open}");
+            assert!(config(open, &["k"], true).check().is_ok(), "{open}");
+        }
+        let refused = config("127.0.0.1:1", &[], true).check();
+        assert!(matches!(refused, Err(BindError::AnyOrigin)));
+    }
+}

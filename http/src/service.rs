@@ -1,0 +1,167 @@
+//! One request's way, in order: guard, preflight, route, key, body, handler, answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request};
+
+use crate::auth::Access;
+use crate::body::Received;
+use crate::call::{Call, State};
+use crate::cors;
+use crate::error::Error;
+use crate::log::{Entry, Level};
+use crate::reply::{self, Reply};
+use crate::router::{self, Found};
+use crate::routes::{ROUTES, Route};
+use crate::watch::Watch;
+
+/// Answers one request. Failures are answers too.
+pub async fn serve(
+    state: Arc<State>,
+    watch: Arc<Watch>,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
+    watch.begin();
+    let reply = answer(&state, request).await;
+    watch.answer();
+    Ok(reply)
+}
+
+async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Reply {
+    let (id, started) = (state.next_id(), started(state));
+    let (parts, body) = request.into_parts();
+    let method = known(&parts.method);
+    let origin = parts.headers.get(header::ORIGIN).cloned();
+    let mut route = "-";
+    let result = match open_the_door(state, &parts) {
+        Err(error) => Err(error),
+        Ok(Some(preflight)) => return preflight,
+        Ok(None) => handle(state, parts, body, &mut route).await,
+    };
+    let mut reply = result.unwrap_or_else(|error| {
+        if error.status().is_server_error() {
+            state.log.write(&Entry::Fault {
+                route,
+                id,
+                error: &error,
+            });
+        }
+        reply::failure(&error, id)
+    });
+    state.origins.mark(origin, &mut reply);
+    if let Some(started) = started {
+        state.log.write(&Entry::Request {
+            route,
+            method,
+            status: reply.status().as_u16(),
+            duration: started.elapsed(),
+            id,
+        });
+    }
+    reply
+}
+
+/// Looks at where the request comes from. A preflight request ends here, with its answer.
+fn open_the_door(state: &State, parts: &Parts) -> Result<Option<Reply>, Error> {
+    cors::check_host(parts.version, &parts.headers)?;
+    if state.keys.is_empty() {
+        let bound = state.bound.ip();
+        state.origins.guard(&parts.uri, &parts.headers, bound)?;
+    }
+    Ok(state.origins.preflight(&parts.method, &parts.headers))
+}
+
+async fn handle(
+    state: &Arc<State>,
+    parts: Parts,
+    body: Incoming,
+    name: &mut &'static str,
+) -> Result<Reply, Error> {
+    let path = router::decode(parts.uri.path());
+    let (route, values): (&Route, _) = match router::find(ROUTES, parts.method.as_str(), &path) {
+        Found::Row(route, values) => (route, values),
+        Found::WrongMethod(allowed) => return Err(Error::WrongMethod(allowed)),
+        Found::Slash => return Ok(reply::moved(without_slash(&parts))),
+        Found::Nothing => return Err(Error::NoRoute),
+    };
+    drop(path);
+    *name = route.pattern;
+    let caller = state.keys.admit(&parts.headers, route.access)?;
+    if route.access != Access::Open {
+        state.clock.note();
+    }
+    let received = match route.body_bytes_max {
+        Some(limit) => state.bodies.read(body, limit).await?,
+        None => Received::default(),
+    };
+    (route.handler)(Call::new(state.clone(), caller, parts, values, received)).await
+}
+
+/// The absolute URL of the request without the slashes at the end of its path. As it was sent, so that what
+/// was percent-encoded stays so; relative if there is no usable Host.
+fn without_slash(parts: &Parts) -> HeaderValue {
+    let mut path = parts.uri.path();
+    while let Some(shorter) = path
+        .strip_suffix('/')
+        .or_else(|| path.strip_suffix("%2F"))
+        .or_else(|| path.strip_suffix("%2f"))
+    {
+        path = shorter;
+    }
+    // A path that begins with two slashes would be a host by itself.
+    let path = format!("/{}", path.trim_start_matches('/'));
+    let query = parts.uri.query().map(|query| format!("?{query}"));
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let origin = host.map(|host| format!("http://{host}"));
+    let url = origin.unwrap_or_default() + &path + &query.unwrap_or_default();
+    HeaderValue::try_from(url).unwrap_or(HeaderValue::from_static("/"))
+}
+
+/// The clock is read only for a log that wants to know.
+fn started(state: &State) -> Option<Instant> {
+    state.log.takes(Level::Debug).then(Instant::now)
+}
+
+/// HTTP's own methods by name; a log line holds nothing else that a client chose.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_stays_on_its_host() {
+        let check = |uri: &str, host: Option<&'static str>, expected: &str| {
+            let mut request = Request::builder().uri(uri);
+            if let Some(host) = host {
+                request = request.header(header::HOST, host);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(without_slash(&parts), expected);
+        };
+        check("/health/", Some("a:1"), "http://a:1/health");
+        check("/health//?x=%20", Some("a"), "http://a/health?x=%20");
+        check("/health%2F", None, "/health");
+        check("//evil.example/", None, "/evil.example");
+        check("/things/a%20b/", Some("a"), "http://a/things/a%20b");
+    }
+}
