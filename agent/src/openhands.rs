@@ -7,6 +7,7 @@
 
 mod export;
 mod import;
+mod vault;
 
 use strongroom_vault::Plaintext;
 
@@ -14,6 +15,7 @@ use crate::settings::{ProfileKind, Settings};
 
 pub use export::{ExportError, export};
 pub use import::{ImportError, Report, import, is_state_directory};
+pub use vault::{Existing, FillError, SECRETS, fill, fill_store, state};
 
 /// Everything that a state directory holds.
 pub struct State {

@@ -20,6 +20,7 @@ mod patch;
 mod schema;
 pub(crate) mod secret;
 mod servers;
+mod store;
 
 pub(crate) use desk::named;
 pub use desk::{Body, Change, Desk, Place, ProfileKind, Shelf, ShelfError};
@@ -30,6 +31,8 @@ pub(crate) use migrate::upgrade;
 pub use model::Version;
 pub use schema::{agent_schema, conversation_schema};
 pub use secret::{Expose, MASK, Secret, Secrets};
+pub(crate) use store::Spaces;
+pub use store::{Shown, Store};
 
 use agent::AgentSettings;
 use conversation::ConversationSettings;
@@ -58,6 +61,8 @@ model! {
     pub struct Settings { unknown: Dropped, lean: false, before: any_input, after: any_value }
     /// The version of the document.
     schema_version: Version<SETTINGS_VERSION> = { Version };
+    /// Counts the changes; it is in the sealed record only.
+    revision: i64 = { 0 };
     /// The agent.
     agent_settings: AgentSettings = (|run| AgentSettings::fresh("openhands", run));
     /// New conversations.
@@ -136,7 +141,10 @@ impl Settings {
     /// As [`Self::answer`].
     pub fn file(&self, expose: Expose<'_>) -> Result<Json, SettingsError> {
         let view = View::new(expose);
-        let document = self.show(&view);
+        let mut document = self.show(&view);
+        if let Some(members) = document.as_object_mut() {
+            members.remove("revision");
+        }
         if view.keyless() {
             Err(SettingsError::NoKey)
         } else {

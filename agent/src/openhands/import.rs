@@ -149,6 +149,9 @@ impl Import<'_> {
                 .push(format!("{SETTINGS_FILE} is of a newer version, or of none"));
             return None;
         }
+        if let Some(members) = document.as_object_mut() {
+            members.remove("revision"); // ours, and it begins anew
+        }
         let mut run = Reading::new(self.site, Source::File, SETTINGS_FILE);
         let settings = Settings::read(&document, None, &mut run);
         self.note_faults(SETTINGS_FILE, run);

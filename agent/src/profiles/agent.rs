@@ -178,7 +178,7 @@ impl Desk<'_> {
                 if settings.agent_settings.llm().is_none() {
                     desk.leave_foreign_agent(&mut settings.agent_settings)?;
                 }
-                desk.put_settings(&settings);
+                desk.put_settings(&mut settings);
                 desk.ensure_active_agent()?;
             }
             Ok(named(name, &format!("Agent profile '{name}' deleted")).into())
@@ -232,7 +232,7 @@ impl Desk<'_> {
             }
             let mut settings = desk.settings()?;
             settings.active_agent_profile_id = Some(Text::copy_of(id));
-            desk.put_settings(&settings);
+            desk.put_settings(&mut settings);
             let mut answer = Object::with_capacity(3);
             answer.insert("id", Json::text(id));
             answer.insert(
@@ -302,7 +302,7 @@ impl Desk<'_> {
         };
         if id.is_some() {
             settings.active_agent_profile_id = id;
-            self.put_settings(&settings);
+            self.put_settings(&mut settings);
         }
         Ok(())
     }

@@ -217,7 +217,7 @@ impl Desk<'_> {
                 }
                 AgentSettings::Acp(_) => false,
             };
-            desk.put_settings(&settings);
+            desk.put_settings(&mut settings);
             let message = match applied {
                 true => format!("Profile '{name}' activated and applied to current settings"),
                 false => format!("Profile '{name}' activated"),
@@ -261,7 +261,7 @@ impl Desk<'_> {
                 .is_some_and(|active| canonical(active.expose()) == canonical(name))
             {
                 settings.active_profile = Some(Text::copy_of(canonical(new_name)));
-                desk.put_settings(&settings);
+                desk.put_settings(&mut settings);
             }
             super::agent::follow_rename(desk, canonical(name), canonical(new_name))?;
             Ok(named(
@@ -294,7 +294,7 @@ impl Desk<'_> {
                 .is_some_and(|active| canonical(active.expose()) == canonical(name))
             {
                 settings.active_profile = None;
-                desk.put_settings(&settings);
+                desk.put_settings(&mut settings);
             }
             Ok(named(name, &format!("Profile '{name}' deleted")).into())
         })

@@ -197,7 +197,7 @@ impl Desk<'_> {
             self.patched_agent(&settings.agent_settings, &diff, None, Some(name))?;
         let can_route = settings.agent_settings.llm().is_some();
         settings.active_meta_profile = name.filter(|_| can_route).map(Text::copy_of);
-        self.put_settings(&settings);
+        self.put_settings(&mut settings);
         Ok(can_route)
     }
 }

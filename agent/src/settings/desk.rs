@@ -152,8 +152,29 @@ impl<'a> Desk<'a> {
         self.pending.insert(place, None);
     }
 
-    pub(crate) fn put_settings(&mut self, settings: &Settings) {
+    pub(crate) fn put_settings(&mut self, settings: &mut Settings) {
+        settings.revision += 1;
         self.put(Place::Settings, settings.to_record());
+    }
+
+    /// Counts the changes of the settings; 0 when there was none.
+    ///
+    /// # Errors
+    /// When the settings cannot be read.
+    pub fn revision(&self) -> Result<i64, SettingsError> {
+        Ok(self.settings()?.revision)
+    }
+
+    /// Refuses to go on if the settings are of another revision.
+    ///
+    /// # Errors
+    /// [`SettingsError::Stale`].
+    pub fn expect(&self, revision: i64) -> Result<(), SettingsError> {
+        if self.revision()? == revision {
+            Ok(())
+        } else {
+            Err(SettingsError::Stale)
+        }
     }
 
     /// Lends the record at `place`, whether it lies on the desk or on the shelf.

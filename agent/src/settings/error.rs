@@ -28,6 +28,8 @@ pub enum SettingsError {
     Stale,
     /// The stored settings cannot be read.
     Unreadable,
+    /// Too many calls wait.
+    Busy,
     /// No LLM profile of this name.
     UnknownProfile(String),
     /// An LLM profile of this name exists.
@@ -96,7 +98,7 @@ impl SettingsError {
             | Self::Unopened(_)
             | Self::NoConnection(..) => 422,
             Self::Unreadable | Self::Shelf(_) => 500,
-            Self::NoKey => 503,
+            Self::NoKey | Self::Busy => 503,
         }
     }
 
@@ -158,6 +160,7 @@ impl fmt::Display for SettingsError {
             Self::Stale => f.write_str(
                 "The settings have changed since the revision in If-Match; read them again and repeat the change",
             ),
+            Self::Busy => f.write_str("The server is busy; try again"),
             Self::Unreadable => f.write_str("The stored settings cannot be read"),
             Self::UnknownProfile(name) => write!(f, "Profile '{name}' not found"),
             Self::ProfileExists(name) => write!(f, "Profile '{name}' already exists"),

@@ -53,8 +53,8 @@ impl Desk<'_> {
             }
             let llm = desk.check_pointers(&patch)?;
             let settings = desk.settings()?;
-            let settings = desk.patched(settings, patch, llm, sent)?;
-            desk.put_settings(&settings);
+            let mut settings = desk.patched(settings, patch, llm, sent)?;
+            desk.put_settings(&mut settings);
             settings.answer(Expose::Masked)
         })
     }

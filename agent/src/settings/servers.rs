@@ -25,7 +25,7 @@ impl Desk<'_> {
                 .agent_settings
                 .mcp_servers_mut()
                 .insert(key, server);
-            desk.keep(&settings)
+            desk.keep(settings)
         })
     }
 
@@ -56,7 +56,7 @@ impl Desk<'_> {
                 .agent_settings
                 .mcp_servers_mut()
                 .insert(key, finished(server, run)?);
-            desk.keep(&settings)
+            desk.keep(settings)
         })
     }
 
@@ -69,12 +69,12 @@ impl Desk<'_> {
             let mut settings = desk.settings()?;
             let removed = settings.agent_settings.mcp_servers_mut().remove(key);
             removed.ok_or_else(|| SettingsError::UnknownServer(key.to_owned()))?;
-            desk.keep(&settings)
+            desk.keep(settings)
         })
     }
 
-    fn keep(&mut self, settings: &Settings) -> Result<Json, SettingsError> {
-        self.put_settings(settings);
+    fn keep(&mut self, mut settings: Settings) -> Result<Json, SettingsError> {
+        self.put_settings(&mut settings);
         settings.answer(Expose::Masked)
     }
 }
