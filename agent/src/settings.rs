@@ -32,7 +32,7 @@ pub use model::Version;
 pub use schema::{agent_schema, conversation_schema};
 pub use secret::{Expose, MASK, Secret, Secrets};
 pub(crate) use store::Spaces;
-pub use store::{Shown, Store};
+pub use store::{Shown, Store, now};
 
 use agent::AgentSettings;
 use conversation::ConversationSettings;

@@ -115,6 +115,12 @@ fn append(
 }
 
 impl Received {
+    /// Whether nothing was sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The body as JSON; the bytes are wiped.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ use crate::router::{Values, decode};
 pub struct State {
     /// The records.
     pub vault: Vault,
+    /// Settings and profiles in it.
+    pub settings: Arc<strongroom_agent::settings::Store>,
     /// Where the secrets are in it.
     pub secrets: Namespace,
     /// Session keys.
@@ -122,14 +124,21 @@ impl Call {
             .to_owned()
     }
 
-    /// Whether the query has a parameter of this name, with or without a value.
+    /// The value of a parameter of the query; empty if it has none.
     #[must_use]
-    pub fn asks(&self, name: &str) -> bool {
+    pub fn parameter(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query().unwrap_or_default();
-        query.split('&').any(|pair| {
-            let key = pair.split('=').next().unwrap_or_default();
-            decode(key) == name
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key) == name).then(|| decode(value).into_owned())
         })
+    }
+
+    /// The text of a header, if there is one.
+    #[must_use]
+    pub fn text_header(&self, name: &str) -> Option<String> {
+        let value = self.parts.headers.get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
     /// The headers.
@@ -144,5 +153,17 @@ impl Call {
     /// Those of [`Received::json`].
     pub fn json(&mut self) -> Result<(Json, Room), Error> {
         std::mem::take(&mut self.body).json(&self.parts.headers)
+    }
+
+    /// Takes the body as JSON if there is one.
+    ///
+    /// # Errors
+    /// Those of [`Received::json`].
+    pub fn body(&mut self) -> Result<Option<(Json, Room)>, Error> {
+        let body = std::mem::take(&mut self.body);
+        if body.is_empty() {
+            return Ok(None);
+        }
+        body.json(&self.parts.headers).map(Some)
     }
 }

@@ -2,6 +2,7 @@
 
 mod purge;
 mod serve;
+mod transfer;
 mod verify;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use strongroom_agent::openhands::{FillError, ImportError};
 use strongroom_vault::{Opened, Options, Vault};
 
 use crate::config::{self, Environment, KeysError, Unusable};
@@ -31,6 +33,10 @@ const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 the vault stays lo
 enum Verb {
     /// Serve secrets over HTTP; makes the vault if there is none
     Serve(serve::Arguments),
+    /// Take over the files of another program; also while a server holds the vault
+    Import(transfer::Import),
+    /// Write the files of another program; also while a server holds the vault
+    Export(transfer::Export),
     /// Read everything in the vault and report what is damaged or missing
     Verify(Place),
     /// Compact the vault, so that no sealed byte of what was replaced or deleted stays in its file
@@ -91,6 +97,12 @@ enum Failure {
     NoVault(PathBuf),
     /// `verify` has said what it found.
     Damaged,
+    /// The state directory of an agent-server that was to be taken over can't be.
+    Import(ImportError),
+    /// What was taken over can't be put into the vault.
+    Fill(FillError),
+    /// What a command came to.
+    Told(String),
 }
 
 impl Failure {
@@ -98,12 +110,15 @@ impl Failure {
         use strongroom_vault::Error as V;
         match self {
             Self::Setting(_)
+            | Self::Import(_)
             | Self::Bind(BindError::NeedsKey(_) | BindError::AnyOrigin)
             | Self::Vault(V::Locked(_) | V::BadKey { .. }) => 2,
             Self::Vault(_)
             | Self::Bind(_)
             | Self::System(..)
             | Self::NoVault(_)
+            | Self::Fill(_)
+            | Self::Told(_)
             | Self::Damaged => 1,
         }
     }
@@ -121,6 +136,12 @@ impl fmt::Display for Failure {
                 "there is no vault in {}; give --data-dir, or make one with `strongroom serve`",
                 dir.display()
             ),
+            Self::Import(error) => write!(
+                f,
+                "the directory holds the state of an OpenHands agent-server, and {error}; no file was changed"
+            ),
+            Self::Fill(error) => error.fmt(f),
+            Self::Told(text) => f.write_str(text),
             Self::Damaged => f.write_str("the vault is damaged, see above"),
         }
     }
@@ -158,6 +179,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
     };
     let done = match &cli.verb {
         Verb::Serve(arguments) => serve::run(arguments, env),
+        Verb::Import(arguments) => transfer::import(arguments, &mut env),
+        Verb::Export(arguments) => transfer::export(arguments, &mut env),
         Verb::Verify(place) => verify::run(place, &mut env),
         Verb::Purge(place) => purge::run(place, &mut env),
     };

@@ -42,6 +42,8 @@ pub mod cors;
 pub mod error;
 pub mod harden;
 pub mod limits;
+#[cfg(unix)]
+pub mod local;
 pub mod log;
 pub mod pool;
 pub mod reply;
@@ -50,6 +52,7 @@ pub mod routes;
 pub mod scrub;
 pub mod server;
 pub mod service;
+pub mod transfer;
 pub mod watch;
 
 pub use config::Environment;

@@ -29,6 +29,8 @@ pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Body of a request to the secrets routes.
 pub const SECRET_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Body of a request to the settings and profile routes.
+pub const SETTINGS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A pause in the middle of a request body.
 pub const BODY_SILENCE_SECONDS_MAX: u64 = 30;
 /// A whole request body, however steadily it trickles.
@@ -60,6 +62,17 @@ pub const POOL_WAIT_SECONDS_MAX: u64 = 30;
 
 /// From SIGTERM to the end, with requests in flight.
 pub const SHUTDOWN_SECONDS_MAX: u64 = 5;
+
+/// Commands of the same machine at once.
+pub const LOCAL_COMMANDS_MAX: usize = 4;
+/// A command, and the answer to it. It is read into memory that is reserved at once.
+pub const LOCAL_REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// From the connection of a command to its end, and for taking the answer.
+pub const LOCAL_REQUEST_SECONDS_MAX: u64 = 10;
+/// Wait of a command for its answer.
+pub const LOCAL_SECONDS_MAX: u64 = 600;
+/// Parents of a process that are looked at.
+pub const PROCESS_DEPTH_MAX: usize = 64;
 
 /// Entries of a numbered variable such as `OH_SESSION_API_KEYS_0`.
 pub const NUMBERED_VARIABLES_MAX: usize = 64;

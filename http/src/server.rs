@@ -8,6 +8,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_agent::fernet;
+use strongroom_agent::openhands::SECRETS;
+use strongroom_agent::settings::Store;
 use strongroom_vault::{Namespace, Plaintext, Vault};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -31,6 +34,10 @@ pub struct Config {
     pub addresses: Vec<SocketAddr>,
     /// Session keys. Without any the server is for this machine only.
     pub keys: Vec<Plaintext>,
+    /// Keys of Fernet tokens.
+    pub tokens: fernet::Keys,
+    /// Where exchanges with models are written if the settings say nothing else.
+    pub log_completions_folder: String,
     /// Which pages may use it.
     pub origins: Origins,
     /// What build it says it is.
@@ -45,6 +52,8 @@ impl Default for Config {
         Self {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             keys: Vec::new(),
+            tokens: fernet::Keys::none(),
+            log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
             build: Build::default(),
             log: Log::default(),
@@ -131,13 +140,16 @@ impl Server {
     pub async fn bind(config: Config, vault: Vault) -> Result<Self, BindError> {
         config.check()?;
         let keys = Keys::new(config.keys);
-        let secrets = Namespace::new("secrets").map_err(BindError::Vault)?;
+        let secrets = Namespace::new(SECRETS).map_err(BindError::Vault)?;
+        let store = Store::new(vault.clone(), config.tokens, config.log_completions_folder);
+        let settings = Arc::new(store.map_err(BindError::Vault)?);
         let listener = listen(&config.addresses)?;
         let bound = listener
             .local_addr()
             .map_err(|error| BindError::Io(None, error))?;
         let state = Arc::new(State {
             vault,
+            settings,
             secrets,
             keys,
             origins: config.origins,
@@ -167,6 +179,8 @@ impl Server {
             Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         );
         let mut shutdown = pin!(shutdown);
+        #[cfg(unix)]
+        let local = local(&state);
         let mut accepting = Accepting {
             listener,
             permits: permits.clone(),
@@ -187,6 +201,10 @@ impl Server {
         }
         // Nobody can connect any more from here on.
         drop(accepting);
+        #[cfg(unix)]
+        if let Some(local) = local {
+            local.abort();
+        }
         stop.finish();
         // Let the connections hear of it, to be able to say how many are busy.
         tokio::task::yield_now().await;
@@ -200,6 +218,21 @@ impl Server {
         state.log.write(&Entry::Stopped { cut });
         cut
     }
+}
+
+/// Serves commands of the same machine, if the vault is in a directory. A server without them is still one:
+/// the log says so.
+#[cfg(unix)]
+fn local(state: &Arc<State>) -> Option<tokio::task::JoinHandle<()>> {
+    let local = match crate::local::Local::bind(state.vault.dir()?) {
+        Ok(local) => local,
+        Err(error) => {
+            state.log.write(&Entry::NoCommands { error: &error });
+            return None;
+        }
+    };
+    let state = state.clone();
+    Some(tokio::spawn(async move { local.run(state).await }))
 }
 
 /// The first of `addresses` that can be had, with a backlog of our own.

@@ -4,6 +4,7 @@
 //! stores all their changes in one durable commit. So a lone PATCH costs one commit, and sixteen at once do
 //! too.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +15,7 @@ use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
 use super::{Expose, SettingsError, Site};
 use crate::fernet::Keys;
 use crate::limits::SETTINGS_CALLS_MAX;
+use crate::openhands::{self, ExportError, ImportError, Report, State};
 
 /// Where the parts lie in the vault.
 pub(crate) struct Spaces {
@@ -262,8 +264,24 @@ impl Store {
         lock(&self.turn)
     }
 
-    pub(crate) fn with_site<T>(&self, call: impl FnOnce(&Site<'_>) -> T) -> T {
-        let now = timestamp(SystemTime::now());
+    /// Reads a state directory under `keys`.
+    ///
+    /// # Errors
+    /// As [`openhands::import`].
+    pub fn import(&self, dir: &Path, keys: &Keys) -> Result<(State, Report), ImportError> {
+        self.with_site(|site| openhands::import(dir, &Site { keys, ..*site }))
+    }
+
+    /// Writes a state directory under `keys`.
+    ///
+    /// # Errors
+    /// As [`openhands::export`].
+    pub fn export(&self, dir: &Path, state: &State, keys: &Keys) -> Result<(), ExportError> {
+        self.with_site(|site| openhands::export(dir, state, &Site { keys, ..*site }))
+    }
+
+    fn with_site<T>(&self, call: impl FnOnce(&Site<'_>) -> T) -> T {
+        let now = now();
         call(&Site {
             keys: &self.keys,
             now: &now,
@@ -314,7 +332,12 @@ impl Shelf for VaultShelf {
     }
 }
 
-/// UTC with six digits and `Z`.
+/// The time as an agent is told it: UTC, six digits, `Z`.
+#[must_use]
+pub fn now() -> String {
+    timestamp(SystemTime::now())
+}
+
 fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
