@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Flaw};
+use crate::error::Error;
 use crate::limits::{
     BODIES_KIB_MAX, BODIES_WAIT_SECONDS_MAX, BODY_FIRST_BYTES, BODY_SECONDS_MAX,
     BODY_SILENCE_SECONDS_MAX,
@@ -115,24 +115,23 @@ fn append(
 }
 
 impl Received {
-    /// Whether nothing was sent.
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is no body.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The body as JSON; the bytes are wiped.
+    /// The body as JSON; the bytes are wiped. The room is to be kept as long as the JSON.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there is no body, [`Error::NotJson`] if its content type says otherwise,
     /// [`Error::Malformed`].
-    pub fn json(self, headers: &HeaderMap) -> Result<(Json, Room), Error> {
-        if self.bytes.is_empty() {
-            return Err(Error::Invalid(vec![Flaw::no_body()]));
-        }
-        if !says_json(headers) {
-            return Err(Error::NotJson);
-        }
+    pub fn json(self) -> Result<(Json, Room), Error> {
         let json = Json::parse(&self.bytes).map_err(Error::Malformed)?;
         Ok((json, Room(self.room)))
     }
@@ -141,8 +140,9 @@ impl Received {
 /// What a body takes of the room for all of them; kept until nothing of it is in memory any more.
 pub struct Room(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
 
-/// `application/json` or `application/SOMETHING+json`, with any parameters.
-fn says_json(headers: &HeaderMap) -> bool {
+/// Whether the content type is `application/json` or `application/SOMETHING+json`, with any parameters.
+#[must_use]
+pub fn says_json(headers: &HeaderMap) -> bool {
     let Some(Ok(kind)) = headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str()) else {
         return false;
     };

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hyper::HeaderMap;
 use hyper::http::request::Parts;
 use strongroom_agent::json::Json;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys};
-use crate::body::{Bodies, Received, Room};
+use crate::body::{Bodies, Received, Room, says_json};
 use crate::config::Build;
 use crate::cors::Origins;
-use crate::error::Error;
+use crate::error::{Error, Flaw};
+use crate::limits::PARSE_IN_PLACE_BYTES_MAX;
 use crate::log::{Log, RequestId};
 use crate::pool::Pool;
 use crate::router::{Values, decode};
@@ -141,29 +141,52 @@ impl Call {
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
-    /// The headers.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
-    }
-
-    /// Takes the body as JSON; what was read of it is wiped. The room is to be kept as long as the JSON.
+    /// Takes the body as JSON and makes of it what `check` makes of it: here, or in the pool if it is long. The
+    /// room that comes with it is to be kept until nothing of the body is in memory any more.
     ///
     /// # Errors
-    /// Those of [`Received::json`].
-    pub fn json(&mut self) -> Result<(Json, Room), Error> {
-        std::mem::take(&mut self.body).json(&self.parts.headers)
+    /// [`Error::Invalid`] if there is no body, [`Error::NotJson`] if its content type says otherwise,
+    /// [`Error::Malformed`]; those of `check`.
+    pub async fn json<T: Send + 'static>(
+        &mut self,
+        check: impl FnOnce(&Json) -> Result<T, Error> + Send + 'static,
+    ) -> Result<(T, Room), Error> {
+        let body = std::mem::take(&mut self.body);
+        if body.is_empty() {
+            return Err(Error::Invalid(vec![Flaw::no_body()]));
+        }
+        if !says_json(&self.parts.headers) {
+            return Err(Error::NotJson);
+        }
+        let short = body.len() <= PARSE_IN_PLACE_BYTES_MAX;
+        let read = move || {
+            let (json, room) = body.json()?;
+            Ok((check(&json)?, room))
+        };
+        if short {
+            read()
+        } else {
+            self.state.pool.work(read).await
+        }
     }
 
-    /// Takes the body as JSON if there is one.
+    /// Takes the body as JSON if there is one, with the room that is to be kept as long as the JSON.
     ///
     /// # Errors
-    /// Those of [`Received::json`].
-    pub fn body(&mut self) -> Result<Option<(Json, Room)>, Error> {
+    /// [`Error::NotJson`], [`Error::Malformed`].
+    pub async fn body(&mut self) -> Result<Option<(Json, Room)>, Error> {
         let body = std::mem::take(&mut self.body);
         if body.is_empty() {
             return Ok(None);
         }
-        body.json(&self.parts.headers).map(Some)
+        if !says_json(&self.parts.headers) {
+            return Err(Error::NotJson);
+        }
+        let read = if body.len() <= PARSE_IN_PLACE_BYTES_MAX {
+            body.json()?
+        } else {
+            self.state.pool.work(move || body.json()).await?
+        };
+        Ok(Some(read))
     }
 }

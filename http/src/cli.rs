@@ -20,7 +20,7 @@ use crate::server::BindError;
 
 /// An encrypted vault for secrets, with the REST surface of the OpenHands agent server.
 #[derive(Parser)]
-#[command(name = "strongroom", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "strongroom", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -81,10 +81,15 @@ impl Place {
     /// Opens a vault that has to be there already.
     fn open_existing(&self, env: &mut Environment) -> Result<Open, Failure> {
         let dir = self.dir(env)?;
-        if !dir.is_dir() {
+        // Opening an empty directory would make a vault there.
+        if !dir.join("vault").exists() {
             return Err(Failure::NoVault(dir));
         }
-        self.open(env)
+        let open = self.open(env)?;
+        for note in &open.opened.notes {
+            say(&format!("Keys: {note}"));
+        }
+        Ok(open)
     }
 }
 

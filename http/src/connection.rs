@@ -211,3 +211,67 @@ async fn linger(mut stream: TcpStream, stop: &Stop) {
     };
     let _ = timeout(Duration::from_millis(LINGER_MS), read_all).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::WRITE_SILENCE_SECONDS_MAX;
+
+    const FOREVER: Duration = Duration::from_secs(1_000);
+
+    /// Seconds until a connection is given up on which `each_second` does something.
+    async fn seconds(watch: Watch, each_second: impl Fn(&Watch)) -> u64 {
+        let started = Instant::now();
+        let mut clock = Clock::new();
+        let mut timer = pin!(sleep_until(clock.armed));
+        loop {
+            let expired = poll_fn(|cx| match clock.expired(cx, watch.look(), timer.as_mut()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            });
+            if timeout(Duration::from_secs(1), expired).await.is_ok() || started.elapsed() > FOREVER
+            {
+                return started.elapsed().as_secs();
+            }
+            each_second(&watch);
+        }
+    }
+
+    fn in_phase(steps: &[fn(&Watch)]) -> Watch {
+        let watch = Watch::default();
+        steps.iter().for_each(|step| step(&watch));
+        watch
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_comes_before_the_timer_is_kept() {
+        let watch = in_phase(&[Watch::begin, Watch::answer, Watch::flushed]);
+        let started = Instant::now();
+        // By then the timer is set to the end of the idle time.
+        let late = Duration::from_secs(2 * HEADER_SECONDS_MAX);
+        let head_begins = |watch: &Watch| {
+            if started.elapsed() >= late {
+                watch.received();
+            }
+        };
+        let expected = late.as_secs() + HEADER_SECONDS_MAX;
+        assert_eq!(seconds(watch, head_begins).await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_time() {
+        let idle = || in_phase(&[Watch::begin, Watch::answer, Watch::flushed]);
+        let check = async |watch: Watch, each_second: fn(&Watch), expected: u64| {
+            assert_eq!(seconds(watch, each_second).await, expected);
+        };
+        let nothing: fn(&Watch) = |_| ();
+        check(Watch::default(), nothing, HEADER_SECONDS_MAX).await;
+        check(Watch::default(), Watch::received, HEADER_SECONDS_MAX).await;
+        check(idle(), nothing, IDLE_SECONDS_MAX).await;
+        check(idle(), Watch::received, 1 + HEADER_SECONDS_MAX).await;
+        let answering = || in_phase(&[Watch::begin, Watch::answer]);
+        check(answering(), nothing, WRITE_SILENCE_SECONDS_MAX).await;
+        check(answering(), Watch::sent, 1_001).await;
+        check(in_phase(&[Watch::begin]), nothing, 1_001).await;
+    }
+}

@@ -161,8 +161,19 @@ impl Error {
     pub fn ends_connection(&self) -> bool {
         matches!(
             self,
-            Self::BodyTooLong { .. } | Self::BodySilent | Self::BodyBroken | Self::BadHost
+            Self::BodyTooLong { .. }
+                | Self::BodySilent
+                | Self::BodyBroken
+                | Self::BadHost
+                | Self::Busy
         )
+    }
+
+    /// Whether the server is to blame, so that its log has to say more. Being busy is no fault, and a line for
+    /// each request would add to the load.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.status() == StatusCode::INTERNAL_SERVER_ERROR
     }
 }
 

@@ -46,6 +46,8 @@ pub const BODIES_WAIT_SECONDS_MAX: u64 = 30;
 pub const SECRET_BYTES_MAX: usize = 1024 * 1024;
 /// A secret's description.
 pub const DESCRIPTION_BYTES_MAX: usize = 16 * 1024;
+/// A body up to this size is parsed in place: a larger one would keep other requests waiting for milliseconds.
+pub const PARSE_IN_PLACE_BYTES_MAX: usize = 64 * 1024;
 /// A sealed value up to this size is opened in place: a hop to the pool costs more than the work.
 pub const OPEN_IN_PLACE_BYTES_MAX: usize = 64 * 1024 + 512;
 /// Records of a list that are read in place; a longer list goes on in the pool.
@@ -53,8 +55,10 @@ pub const LIST_IN_PLACE_RECORDS: usize = 32;
 /// Records of one page of a long list.
 pub const LIST_PAGE_RECORDS: usize = 1_000;
 
-/// Threads for what blocks: writes, long lists, scrypt, files. As many writers share one commit.
-pub const POOL_THREADS_MAX: usize = 64;
+/// Threads for what blocks or takes long.
+pub const POOL_THREADS_MAX: usize = 80;
+/// Those of them that may write at once, and so share one commit. The others compute, one per core at most.
+pub const POOL_WRITES_MAX: usize = 64;
 /// An idle thread of the pool ends after this time.
 pub const POOL_IDLE_SECONDS: u64 = 10;
 /// Wait for a free thread of the pool.

@@ -130,7 +130,7 @@ async fn serve(mut stream: UnixStream, state: Arc<State>) {
     let store = state.settings.clone();
     let done = state
         .pool
-        .run(move || Ok::<_, crate::error::Error>(obey(&request, &store)))
+        .write(move || Ok::<_, crate::error::Error>(obey(&request, &store)))
         .await;
     let answer = done.unwrap_or_else(|error| Err(error.to_string()));
     let (done, text) = match &answer {

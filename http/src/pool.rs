@@ -7,23 +7,33 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::limits::{POOL_THREADS_MAX, POOL_WAIT_SECONDS_MAX};
+use crate::limits::{POOL_THREADS_MAX, POOL_WAIT_SECONDS_MAX, POOL_WRITES_MAX};
 
 /// Bounds what runs on the runtime's blocking threads; what finds none free waits in order, for a while.
-pub struct Pool(Arc<Semaphore>);
+pub struct Pool {
+    /// What waits for the disk: the more of it at once, the more shares one commit.
+    writes: Arc<Semaphore>,
+    /// What keeps a core busy: more at once than there are cores would only starve the thread that serves.
+    work: Arc<Semaphore>,
+}
 
 impl Default for Pool {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(POOL_THREADS_MAX)))
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let work = cores.min(POOL_THREADS_MAX - POOL_WRITES_MAX);
+        Self {
+            writes: Arc::new(Semaphore::new(POOL_WRITES_MAX)),
+            work: Arc::new(Semaphore::new(work)),
+        }
     }
 }
 
 impl Pool {
-    /// Runs `job` on a thread that may block. A job that has begun ends, even if nobody waits for it any more.
+    /// Runs a job that writes. One that has begun ends, even if nobody waits for it any more.
     ///
     /// # Errors
     /// Those of the job; [`Error::Busy`] if no thread gets free, [`Error::Lost`] if the job panics.
-    pub async fn run<T, E>(
+    pub async fn write<T, E>(
         &self,
         job: impl FnOnce() -> Result<T, E> + Send + 'static,
     ) -> Result<T, Error>
@@ -31,17 +41,44 @@ impl Pool {
         T: Send + 'static,
         E: Into<Error> + Send + 'static,
     {
-        let turn = self.0.clone().acquire_owned();
-        let Ok(Ok(turn)) = timeout(Duration::from_secs(POOL_WAIT_SECONDS_MAX), turn).await else {
-            return Err(Error::Busy);
-        };
-        let job = tokio::task::spawn_blocking(move || {
-            let result = job();
-            drop(turn);
-            result
-        });
-        job.await.map_err(|_| Error::Lost)?.map_err(Into::into)
+        run(&self.writes, job).await
     }
+
+    /// Runs a job that computes: parses, opens, lists.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    pub async fn work<T, E>(
+        &self,
+        job: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        E: Into<Error> + Send + 'static,
+    {
+        run(&self.work, job).await
+    }
+}
+
+/// The hop: the only place where a job changes threads.
+async fn run<T, E>(
+    turns: &Arc<Semaphore>,
+    job: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    E: Into<Error> + Send + 'static,
+{
+    let turn = turns.clone().acquire_owned();
+    let Ok(Ok(turn)) = timeout(Duration::from_secs(POOL_WAIT_SECONDS_MAX), turn).await else {
+        return Err(Error::Busy);
+    };
+    let job = tokio::task::spawn_blocking(move || {
+        let result = job();
+        drop(turn);
+        result
+    });
+    job.await.map_err(|_| Error::Lost)?.map_err(Into::into)
 }
 
 #[cfg(test)]
@@ -51,14 +88,14 @@ mod tests {
     #[tokio::test]
     async fn results_errors_and_panics_come_back() {
         let pool = Pool::default();
-        assert!(matches!(pool.run(|| Ok::<_, Error>(7)).await, Ok(7)));
+        assert!(matches!(pool.work(|| Ok::<_, Error>(7)).await, Ok(7)));
         assert!(matches!(
-            pool.run(|| Err::<(), _>(Error::NoRoute)).await,
+            pool.write(|| Err::<(), _>(Error::NoRoute)).await,
             Err(Error::NoRoute)
         ));
-        for _ in 0..=POOL_THREADS_MAX {
+        for _ in 0..=POOL_WRITES_MAX {
             let lost =
-                pool.run(|| -> Result<(), Error> { std::panic::resume_unwind(Box::new(())) });
+                pool.write(|| -> Result<(), Error> { std::panic::resume_unwind(Box::new(())) });
             assert!(matches!(lost.await, Err(Error::Lost)));
         }
     }

@@ -44,7 +44,7 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Reply {
         Ok(None) => handle(state, parts, body, &mut route).await,
     };
     let mut reply = result.unwrap_or_else(|error| {
-        if error.status().is_server_error() {
+        if error.is_fault() {
             state.log.write(&Entry::Fault {
                 route,
                 id,

@@ -20,6 +20,7 @@ impl Sealer {
     /// # Errors
     /// [`Error::Random`].
     pub fn new() -> Result<Self, Error> {
+        crate::alloc::keep_freed_memory();
         let vault = VaultId::generate()?;
         let keys = Keys::of(&RootKey::generate()?, vault);
         Ok(Self {

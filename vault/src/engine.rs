@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::alloc::keep_freed_memory;
 use crate::cache::Cache;
 use crate::changes::Subscribers;
 use crate::commit::GroupCommit;
@@ -93,6 +94,7 @@ impl Vault {
         options: &Options,
         home: Option<(PathBuf, Lock)>,
     ) -> Result<Self, Error> {
+        keep_freed_memory();
         if options.history > HISTORY_VERSIONS_MAX {
             return Err(Error::TooLarge {
                 what: "the number of previous versions to keep",

@@ -44,3 +44,5 @@ pub(crate) const WORK_FACTOR_MAX: u8 = 22;
 pub(crate) const COMPACT_IN_PLACE_MS_MAX: u64 = 10;
 /// Quiet time after which a compaction that was put off is done, in milliseconds.
 pub(crate) const COMPACT_IDLE_AFTER_MS: u64 = 2_000;
+/// Freed memory that the C library may keep at the end of its heap, in bytes.
+pub(crate) const HEAP_KEPT_BYTES: usize = 1024 * 1024;

@@ -34,7 +34,7 @@ pub async fn llm_get(call: Call) -> Result<Reply, Error> {
 
 /// `POST /api/profiles/{name}`.
 pub async fn llm_save(mut call: Call) -> Result<Reply, Error> {
-    let (name, body) = (call.value(0), call.body()?);
+    let (name, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::CREATED, move |desk| {
         desk.save_llm_profile(&name, body.as_ref().map(|(json, _)| json))
     })
@@ -61,7 +61,7 @@ pub async fn llm_activate(call: Call) -> Result<Reply, Error> {
 
 /// `POST /api/profiles/{name}/rename`.
 pub async fn llm_rename(mut call: Call) -> Result<Reply, Error> {
-    let (name, body) = (call.value(0), call.body()?);
+    let (name, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::OK, move |desk| {
         desk.rename_llm_profile(&name, body.as_ref().map(|(json, _)| json))
     })
@@ -71,7 +71,7 @@ pub async fn llm_rename(mut call: Call) -> Result<Reply, Error> {
 /// `POST /api/profiles/{name}/validate`: looks at the profile. Providers are not called from here, which the
 /// answer says.
 pub async fn llm_validate(mut call: Call) -> Result<Reply, Error> {
-    let (name, body) = (call.value(0), call.body()?);
+    let (name, body) = (call.value(0), call.body().await?);
     read(&call, move |desk| {
         desk.llm_to_validate(&name, body.as_ref().map(|(json, _)| json))?;
         let mut error = Object::with_capacity(2);
@@ -101,7 +101,7 @@ pub async fn agent_get(call: Call) -> Result<Reply, Error> {
 
 /// `POST /api/agent-profiles/{name}`.
 pub async fn agent_save(mut call: Call) -> Result<Reply, Error> {
-    let (name, body) = (call.value(0), call.body()?);
+    let (name, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::CREATED, move |desk| {
         desk.save_agent_profile(&name, body.as_ref().map(|(json, _)| json))
     })
@@ -119,7 +119,7 @@ pub async fn agent_delete(call: Call) -> Result<Reply, Error> {
 
 /// `POST /api/agent-profiles/{name}/rename`.
 pub async fn agent_rename(mut call: Call) -> Result<Reply, Error> {
-    let (name, body) = (call.value(0), call.body()?);
+    let (name, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::OK, move |desk| {
         desk.rename_agent_profile(&name, body.as_ref().map(|(json, _)| json))
     })
@@ -148,7 +148,7 @@ pub async fn meta_get(call: Call) -> Result<Reply, Error> {
 
 /// `POST /api/meta-profiles/{name}`.
 pub async fn meta_save(mut call: Call) -> Result<Reply, Error> {
-    let (name, body) = (call.value(0), call.body()?);
+    let (name, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::CREATED, move |desk| {
         desk.save_meta_profile(&name, body.as_ref().map(|(json, _)| json))
     })

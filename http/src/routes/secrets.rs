@@ -23,7 +23,7 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
         Some(id) => {
             let store = call.state.settings.clone();
             let seen = move || store.read(|desk| desk.visible_secrets(&id));
-            call.state.pool.run(seen).await?
+            call.state.pool.work(seen).await?
         }
         None => None,
     };
@@ -34,7 +34,7 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
     let mut entries: Vec<Json> = page.records.iter().map(entry).collect();
     if let Some(next) = page.next {
         let (vault, secrets) = target(&state);
-        let rest = state.pool.run(move || {
+        let rest = state.pool.work(move || {
             let (mut rest, mut next) = (Vec::new(), Some(next));
             while let Some(after) = next {
                 let page = vault.list(&secrets, Some(after), LIST_PAGE_RECORDS)?;
@@ -56,16 +56,16 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
 
 /// `PUT /api/settings/secrets`: creates or replaces.
 pub async fn put(mut call: Call) -> Result<Reply, Error> {
-    let (json, room) = call.json()?;
-    let Sent { name, put } = Sent::check(&json, call.state.settings.keys())?;
+    let store = call.state.settings.clone();
+    let check = move |json: &Json| Sent::check(json, store.keys());
+    let (Sent { name, put }, room) = call.json(check).await?;
     let mut answer = Object::with_capacity(2);
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
-    drop(json);
     let (vault, secrets) = target(&call.state);
     call.state
         .pool
-        .run(move || {
+        .write(move || {
             let written = vault.put(&secrets, &name, put);
             drop(room);
             written
@@ -86,7 +86,10 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
         Small::Value(value) => Some(value),
         Small::Large => {
             let (vault, secrets) = target(&state);
-            state.pool.run(move || vault.value(&secrets, &name)).await?
+            state
+                .pool
+                .work(move || vault.value(&secrets, &name))
+                .await?
         }
     };
     // One that was imported without a value is listed and has nothing to give.
@@ -103,7 +106,7 @@ pub async fn delete(call: Call) -> Result<Reply, Error> {
     let deleted = call
         .state
         .pool
-        .run(move || vault.delete(&secrets, &name, Expect::Any))
+        .write(move || vault.delete(&secrets, &name, Expect::Any))
         .await?;
     if !deleted {
         return Err(Refusal::NoSecret.into());

@@ -25,7 +25,7 @@ pub async fn get(call: Call) -> Result<Reply, Error> {
         store.view(Expose::Masked)?
     } else {
         let view = move || store.view(expose_from_header(header.as_deref(), store.keys())?);
-        call.state.pool.run(view).await?
+        call.state.pool.work(view).await?
     };
     let mut reply = reply::body(StatusCode::OK, shown.body);
     if !masked {
@@ -42,7 +42,7 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
     let wanted = call
         .text_header("if-match")
         .map(|header| Wanted::read(&header));
-    let body = call.body()?;
+    let body = call.body().await?;
     let store = call.state.settings.clone();
     let change = move |desk: &mut Desk<'_>| {
         if let Some(wanted) = wanted {
@@ -51,7 +51,7 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
         let answer = desk.patch(body.as_ref().map(|(json, _)| json))?;
         Ok::<_, SettingsError>((answer.to_bytes(), desk.revision()?))
     };
-    let changed: (Plaintext, i64) = call.state.pool.run(move || store.change(change)).await?;
+    let changed: (Plaintext, i64) = call.state.pool.write(move || store.change(change)).await?;
     let mut reply = reply::body(StatusCode::OK, changed.0);
     reply.headers_mut().insert(header::ETAG, etag(changed.1));
     Ok(reply)
@@ -69,7 +69,7 @@ pub async fn conversation_fields(_: Call) -> Result<Reply, Error> {
 
 /// `POST /api/settings/mcp/{key}`.
 pub async fn create_server(mut call: Call) -> Result<Reply, Error> {
-    let (key, body) = (call.value(0), call.body()?);
+    let (key, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::CREATED, move |desk| {
         desk.create_server(&key, body.as_ref().map(|(json, _)| json))
     })
@@ -78,7 +78,7 @@ pub async fn create_server(mut call: Call) -> Result<Reply, Error> {
 
 /// `PATCH /api/settings/mcp/{key}`.
 pub async fn change_server(mut call: Call) -> Result<Reply, Error> {
-    let (key, body) = (call.value(0), call.body()?);
+    let (key, body) = (call.value(0), call.body().await?);
     change(&call, StatusCode::OK, move |desk| {
         desk.change_server(&key, body.as_ref().map(|(json, _)| json))
     })
@@ -99,7 +99,7 @@ pub(super) async fn change(
 ) -> Result<Reply, Error> {
     let store = call.state.settings.clone();
     let change = move || store.change(move |desk| Ok(change(desk)?.to_bytes()));
-    Ok(reply::body(status, call.state.pool.run(change).await?))
+    Ok(reply::body(status, call.state.pool.write(change).await?))
 }
 
 /// Runs a call that only reads, and answers with what it gives.
@@ -111,7 +111,7 @@ pub(super) async fn read(
     let read = move || store.read(|desk| Ok(read(desk)?.to_bytes()));
     Ok(reply::body(
         StatusCode::OK,
-        call.state.pool.run(read).await?,
+        call.state.pool.work(read).await?,
     ))
 }
 

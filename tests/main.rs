@@ -1,0 +1,28 @@
+//! The whole program under test, as a user meets it: a process, a data directory, a socket. And the sources
+//! themselves, for what no compiler checks.
+//!
+//! [`program`] starts and ends it, [`wire`] speaks to it; the other modules each say what belongs in them. No
+//! fixed port, no network beyond loopback, no sleep in place of waiting for what has to happen.
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod compat;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod leak;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod unlock;
+#[cfg(test)]
+mod wire;
