@@ -114,6 +114,12 @@ pub fn fixed(json: &'static str) -> Reply {
     with(StatusCode::OK, JSON, Content::fixed(json.as_bytes()))
 }
 
+/// 200 with JSON that is the same for everybody.
+#[must_use]
+pub fn document(json: &'static [u8]) -> Reply {
+    with(StatusCode::OK, JSON, Content::fixed(json))
+}
+
 /// 200 with JSON.
 #[must_use]
 pub fn json(json: &Json) -> Reply {

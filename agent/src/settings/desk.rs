@@ -89,6 +89,8 @@ pub struct Desk<'a> {
     shelf: &'a dyn Shelf,
     pub(crate) site: &'a Site<'a>,
     staged: BTreeMap<Place, Option<Plaintext>>,
+    /// The revision of the settings that lie on the desk.
+    revision: Option<i64>,
     /// Of the call that is running.
     pending: BTreeMap<Place, Option<Plaintext>>,
 }
@@ -101,6 +103,7 @@ impl<'a> Desk<'a> {
             shelf,
             site,
             staged: BTreeMap::new(),
+            revision: None,
             pending: BTreeMap::new(),
         }
     }
@@ -139,9 +142,18 @@ impl<'a> Desk<'a> {
         call: impl FnOnce(&mut Self) -> Result<T, SettingsError>,
     ) -> Result<T, SettingsError> {
         self.pending.clear();
-        let done = call(self)?;
-        self.staged.append(&mut self.pending);
-        Ok(done)
+        let before = self.revision;
+        match call(self) {
+            Ok(done) => {
+                self.staged.append(&mut self.pending);
+                Ok(done)
+            }
+            Err(error) => {
+                self.pending.clear();
+                self.revision = before;
+                Err(error)
+            }
+        }
     }
 
     pub(crate) fn put(&mut self, place: Place, content: Plaintext) {
@@ -154,6 +166,7 @@ impl<'a> Desk<'a> {
 
     pub(crate) fn put_settings(&mut self, settings: &mut Settings) {
         settings.revision += 1;
+        self.revision = Some(settings.revision);
         self.put(Place::Settings, settings.to_record());
     }
 
@@ -162,7 +175,10 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// When the settings cannot be read.
     pub fn revision(&self) -> Result<i64, SettingsError> {
-        Ok(self.settings()?.revision)
+        match self.revision {
+            Some(revision) => Ok(revision),
+            None => Ok(self.settings()?.revision),
+        }
     }
 
     /// Refuses to go on if the settings are of another revision.

@@ -3,6 +3,8 @@
 //! What was sent is shown in `input`, cleaned: by the names of members (the contract's list), and by the marks
 //! in the types, so that nothing sent to a secret field is ever shown.
 
+use std::borrow::Cow;
+
 use crate::json::{Json, Object, Text};
 
 /// What stands for something that must not be shown.
@@ -12,7 +14,7 @@ pub(crate) const REDACTED: &str = "<redacted>";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// A member of an object.
-    Name(String),
+    Name(Cow<'static, str>),
     /// A place in a list.
     Index(usize),
     /// Which of several objects it is: no member, but the reference names it in `loc`.
@@ -70,7 +72,7 @@ impl Fault {
     #[must_use]
     pub fn place(&self) -> String {
         let steps = self.loc.iter().skip(1).filter_map(|step| match step {
-            Step::Name(name) => Some(name.clone()),
+            Step::Name(name) => Some(name.to_string()),
             Step::Index(index) => Some(index.to_string()),
             Step::Tag(_) => None,
         });

@@ -84,7 +84,7 @@ impl<'a> Reading<'a> {
         Self {
             site,
             source,
-            path: vec![Step::Name(root.to_owned())],
+            path: vec![Step::Name(root.to_owned().into())],
             faults: Vec::new(),
             unopened: Vec::new(),
         }
@@ -99,7 +99,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(crate) fn at_name<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.at(Step::Name(name.to_owned()), read)
+        self.at(Step::Name(name.to_owned().into()), read)
     }
 
     /// A fault here; `input` must be cleaned already.
@@ -118,6 +118,15 @@ impl<'a> Reading<'a> {
         self.refuse(fault.with("error", Json::text(text)))
     }
 
+    /// As [`Self::at_name`], for a member that a type names.
+    pub(crate) fn at_field<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        self.at(Step::Name(name.into()), read)
+    }
+
     pub(crate) fn at_tag<T>(&mut self, tag: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
         self.at(Step::Tag(tag), read)
     }
@@ -126,7 +135,7 @@ impl<'a> Reading<'a> {
     pub(crate) fn place(&self) -> String {
         let names = self.path.iter().filter_map(|step| match step {
             Step::Name(name) if name == "body" => None,
-            Step::Name(name) => Some(name.clone()),
+            Step::Name(name) => Some(name.to_string()),
             Step::Index(index) => Some(index.to_string()),
             Step::Tag(_) => None,
         });

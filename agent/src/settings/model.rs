@@ -39,13 +39,13 @@ pub(crate) struct Around<'o> {
 
 /// Reads the member `name` of an object; `absent` gives its default, or `None` when there is none.
 pub(crate) fn read_member<T: Field>(
-    name: &str,
+    name: &'static str,
     rules: &[Rule],
     absent: impl FnOnce(&mut Reading<'_>) -> Option<T>,
     around: Around<'_>,
     run: &mut Reading<'_>,
 ) -> Option<T> {
-    run.at_name(name, |run| {
+    run.at_field(name, |run| {
         let Some(member) = around.members.get(name) else {
             let default = absent(run);
             if default.is_none() {

@@ -1,23 +1,32 @@
 //! The two fixed documents from which clients draw their settings pages. Keys, types, defaults and labels are
 //! the reference's, the descriptions are ours; the files beside this one are the documents.
 
+use std::sync::LazyLock;
+
+use strongroom_vault::Plaintext;
+
 use crate::json::Json;
+
+static AGENT: LazyLock<Plaintext> = LazyLock::new(|| compact(include_bytes!("agent-schema.json")));
+static CONVERSATION: LazyLock<Plaintext> =
+    LazyLock::new(|| compact(include_bytes!("conversation-schema.json")));
 
 /// `GET /api/settings/agent-schema`.
 #[must_use]
-pub fn agent_schema() -> Json {
-    parsed(include_bytes!("agent-schema.json"))
+pub fn agent_schema() -> &'static [u8] {
+    AGENT.expose()
 }
 
 /// `GET /api/settings/conversation-schema`.
 #[must_use]
-pub fn conversation_schema() -> Json {
-    parsed(include_bytes!("conversation-schema.json"))
+pub fn conversation_schema() -> &'static [u8] {
+    CONVERSATION.expose()
 }
 
-fn parsed(document: &[u8]) -> Json {
-    // A test parses both, so there is always something in them.
-    Json::parse(document).unwrap_or(Json::Null)
+/// The document as it is sent, made once.
+fn compact(document: &[u8]) -> Plaintext {
+    // A test reads both, so there is always something in them.
+    Json::parse(document).unwrap_or(Json::Null).to_bytes()
 }
 
 #[cfg(test)]
@@ -40,8 +49,11 @@ mod tests {
             .unwrap();
         let mut seen = 0;
         for (schema, part) in [
-            (agent_schema(), "agent_settings"),
-            (conversation_schema(), "conversation_settings"),
+            (Json::parse(agent_schema()).unwrap(), "agent_settings"),
+            (
+                Json::parse(conversation_schema()).unwrap(),
+                "conversation_settings",
+            ),
         ] {
             let Some(Json::List(sections)) = schema.get("sections") else {
                 panic!("sections")

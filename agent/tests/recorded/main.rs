@@ -177,8 +177,12 @@ impl Play {
         let answer = match (request["method"].as_str().unwrap(), path.as_slice()) {
             ("GET", ["api", "settings"]) => expose().and_then(|expose| desk.view(expose)),
             ("PATCH", ["api", "settings"]) => desk.patch(body),
-            ("GET", ["api", "settings", "agent-schema"]) => Ok(agent_schema()),
-            ("GET", ["api", "settings", "conversation-schema"]) => Ok(conversation_schema()),
+            ("GET", ["api", "settings", "agent-schema"]) => {
+                Ok(Json::parse(agent_schema()).unwrap())
+            }
+            ("GET", ["api", "settings", "conversation-schema"]) => {
+                Ok(Json::parse(conversation_schema()).unwrap())
+            }
             ("POST", ["api", "settings", "mcp", key]) => {
                 created = 201;
                 desk.create_server(key, body)

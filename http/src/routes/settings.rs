@@ -59,12 +59,12 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
 
 /// `GET /api/settings/agent-schema`.
 pub async fn agent_fields(_: Call) -> Result<Reply, Error> {
-    Ok(reply::json(&agent_schema()))
+    Ok(reply::document(agent_schema()))
 }
 
 /// `GET /api/settings/conversation-schema`.
 pub async fn conversation_fields(_: Call) -> Result<Reply, Error> {
-    Ok(reply::json(&conversation_schema()))
+    Ok(reply::document(conversation_schema()))
 }
 
 /// `POST /api/settings/mcp/{key}`.
