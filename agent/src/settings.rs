@@ -105,6 +105,11 @@ impl Settings {
         Self::read(document, None, &mut run).ok_or(SettingsError::Unreadable)
     }
 
+    /// Lends every secret in the document to `visit`, for a redactor that has to know them.
+    pub fn each_secret(&self, visit: &mut dyn FnMut(&str)) {
+        self.show(&View::visiting(visit));
+    }
+
     /// The document as it is sealed: with its secrets.
     #[must_use]
     pub fn to_record(&self) -> strongroom_vault::Plaintext {

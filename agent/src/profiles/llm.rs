@@ -75,6 +75,19 @@ pub(crate) fn usable(desk: &Desk<'_>, name: &str) -> Result<Llm, SettingsError> 
     }
 }
 
+/// Lends every secret of the profiles to `visit`.
+pub(crate) fn each_secret(
+    desk: &Desk<'_>,
+    visit: &mut dyn FnMut(&str),
+) -> Result<(), SettingsError> {
+    for name in desk.names(ProfileKind::Llm)? {
+        if let Some(Stored::Llm(llm)) = stored(desk, &name)? {
+            llm.show(&View::visiting(visit));
+        }
+    }
+    Ok(())
+}
+
 /// What a list tells about one profile, or `None` for something that is not even an object.
 fn summary(name: &str, stored: &Stored) -> Option<Json> {
     let text = |text: Option<&str>| text.map_or(Json::Null, Json::text);

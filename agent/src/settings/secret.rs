@@ -1,6 +1,6 @@
 //! The mark: a field of type `Option<Secret>` or `Secrets` holds secrets, and nothing else does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use strongroom_vault::never_impl;
 
@@ -23,10 +23,14 @@ pub enum Expose<'k> {
     Encrypted(&'k Keys),
 }
 
-/// One showing: how, and whether it could be done.
+/// What is done with a secret that is met.
+type Visit<'k> = &'k mut dyn FnMut(&str);
+
+/// One showing: how, whether it could be done, and who wants to see the secrets that are met.
 pub(crate) struct View<'k> {
     expose: Expose<'k>,
     keyless: Cell<bool>,
+    visit: Option<RefCell<Visit<'k>>>,
 }
 
 impl<'k> View<'k> {
@@ -34,12 +38,27 @@ impl<'k> View<'k> {
         Self {
             expose,
             keyless: Cell::new(false),
+            visit: None,
+        }
+    }
+
+    /// A masked view that lends every secret to `visit`.
+    pub(crate) fn visiting(visit: &'k mut dyn FnMut(&str)) -> Self {
+        Self {
+            visit: Some(RefCell::new(visit)),
+            ..Self::new(Expose::Masked)
         }
     }
 
     /// Whether a token was wanted and there was no key to make it with.
     pub(crate) fn keyless(&self) -> bool {
         self.keyless.get()
+    }
+
+    fn meet(&self, secret: &str) {
+        if let Some(visit) = &self.visit {
+            (*visit.borrow_mut())(secret);
+        }
     }
 }
 
@@ -138,6 +157,7 @@ impl Field for Secret {
     }
 
     fn show(&self, view: &View<'_>) -> Json {
+        view.meet(self.expose());
         match view.expose {
             Expose::Masked => Json::text(MASK),
             Expose::Plain => Json::text(self.expose()),

@@ -131,6 +131,23 @@ fn every_secret_is_masked_encrypted_and_given_on_request() {
 }
 
 #[test]
+fn a_redactor_meets_every_secret_once() {
+    let keys = Keys::none();
+    let shelf = filled(&keys);
+    let site = site(&keys);
+    let mut desk = Desk::new(&shelf, &site);
+    let profile = Json::parse(br#"{"llm":{"model":"m","api_key":"s3cret-p1"}}"#).unwrap();
+    desk.save_llm_profile("p", Some(&profile)).unwrap();
+    let mut met = Vec::new();
+    desk.each_secret(&mut |secret| met.push(secret.to_owned()))
+        .unwrap();
+    met.sort();
+    met.dedup();
+    assert_eq!(met.len(), SECRETS + 1);
+    assert!(met.iter().all(|secret| secret.starts_with("s3cret-")));
+}
+
+#[test]
 fn a_document_that_comes_back_in_any_form_changes_nothing() {
     let keys = Keys::new(Some("key"), []);
     let shelf = filled(&keys);
