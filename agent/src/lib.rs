@@ -1,2 +1,7 @@
 //! Strongroom agent.
+pub mod fernet;
 pub mod json;
+pub mod limits;
+pub mod openhands;
+pub mod profiles;
+pub mod settings;

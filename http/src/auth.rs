@@ -21,6 +21,10 @@ pub enum Access {
     ReadValue,
     /// To create, replace or delete a secret.
     WriteSecret,
+    /// To read the settings and profiles, with their secrets.
+    ReadSettings,
+    /// To change the settings and profiles.
+    WriteSettings,
     /// To command the vault as a whole: for its owner on this machine, over the socket in the data directory.
     Owner,
 }

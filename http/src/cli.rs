@@ -4,6 +4,7 @@ mod purge;
 mod road;
 mod secret;
 mod serve;
+mod transfer;
 mod verify;
 
 use std::ffi::OsString;
@@ -13,12 +14,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use strongroom_agent::openhands::{FillError, ImportError};
 use strongroom_vault::{Opened, Options, Vault};
 
 use self::road::Road;
 use crate::client::ClientError;
 use crate::config::{self, Environment, KeysError, Unusable};
-use crate::server::BindError;
+use crate::server::{BindError, Config};
 
 /// An encrypted vault for secrets, with the REST surface of the OpenHands agent server.
 #[derive(Parser)]
@@ -37,6 +39,10 @@ enum Verb {
     Serve(serve::Arguments),
     /// Store, read, list and delete secrets, with or without a server
     Secret(secret::Arguments),
+    /// Take over the files of another program; also while a server holds the vault
+    Import(transfer::Import),
+    /// Write the files of another program; also while a server holds the vault
+    Export(transfer::Export),
     /// Read everything in the vault and report what is damaged or missing
     Verify(Place),
     /// Compact the vault, so that no sealed byte of what was replaced or deleted stays in its file
@@ -91,6 +97,11 @@ impl Place {
     /// The road to a vault, which is made if there is none.
     fn road_or_new(&self, env: &mut Environment) -> Result<Road, Failure> {
         let dir = self.dir(env)?;
+        let config = Config {
+            tokens: config::token_keys(env)?.keys(),
+            log_completions_folder: config::log_completions_folder(env)?,
+            ..Config::default()
+        };
         let opened = self.open(env);
         if let Ok(open) = &opened {
             for line in open.key_notes() {
@@ -98,7 +109,7 @@ impl Place {
                 let _ = writeln!(std::io::stderr(), "Keys: {line}");
             }
         }
-        Road::to(opened, &dir)
+        Road::to(opened, config, &dir)
     }
 }
 
@@ -131,6 +142,10 @@ enum Failure {
     Input(&'static str),
     /// `verify` has said what it found.
     Damaged,
+    /// The state directory of an agent-server that was to be taken over can't be.
+    Import(ImportError),
+    /// What was taken over can't be put into the vault.
+    Fill(FillError),
 }
 
 impl Failure {
@@ -138,6 +153,7 @@ impl Failure {
         use strongroom_vault::Error as V;
         match self {
             Self::Setting(_)
+            | Self::Import(_)
             | Self::Bind(BindError::NeedsKey(_) | BindError::AnyOrigin)
             | Self::Vault(V::Locked(_) | V::BadKey { .. }) => 2,
             Self::Vault(_)
@@ -147,6 +163,7 @@ impl Failure {
             | Self::Client(_)
             | Self::Refused(_)
             | Self::Input(_)
+            | Self::Fill(_)
             | Self::Damaged => 1,
         }
     }
@@ -167,6 +184,11 @@ impl fmt::Display for Failure {
             Self::Client(error) => error.fmt(f),
             Self::Refused(words) => f.write_str(words),
             Self::Input(why) => f.write_str(why),
+            Self::Import(error) => write!(
+                f,
+                "the directory holds the state of an OpenHands agent-server, and {error}; no file was changed"
+            ),
+            Self::Fill(error) => error.fmt(f),
             Self::Damaged => f.write_str("the vault is damaged, see above"),
         }
     }
@@ -205,6 +227,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
     let done = match &cli.verb {
         Verb::Serve(arguments) => serve::run(arguments, env),
         Verb::Secret(arguments) => secret::run(arguments, &mut env),
+        Verb::Import(arguments) => transfer::import(arguments, &mut env),
+        Verb::Export(arguments) => transfer::export(arguments, &mut env),
         Verb::Verify(place) => verify::run(place, &mut env),
         Verb::Purge(place) => purge::run(place, &mut env),
     };

@@ -52,6 +52,7 @@ pub mod scrub;
 pub mod server;
 pub mod service;
 pub mod socket;
+pub mod transfer;
 pub mod watch;
 
 pub use config::Environment;

@@ -29,6 +29,8 @@ pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Body of a request to the secrets routes.
 pub const SECRET_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Body of a request to the settings and profile routes.
+pub const SETTINGS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A pause in the middle of a request body.
 pub const BODY_SILENCE_SECONDS_MAX: u64 = 30;
 /// A whole request body, however steadily it trickles.

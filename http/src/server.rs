@@ -8,6 +8,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_agent::fernet;
+use strongroom_agent::openhands::SECRETS;
+use strongroom_agent::settings::Store;
 use strongroom_vault::{Namespace, Plaintext, Vault};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,6 +35,10 @@ pub struct Config {
     pub addresses: Vec<SocketAddr>,
     /// Session keys. Without any the server is for this machine only.
     pub keys: Vec<Plaintext>,
+    /// Keys of Fernet tokens.
+    pub tokens: fernet::Keys,
+    /// Where exchanges with models are written if the settings say nothing else.
+    pub log_completions_folder: String,
     /// Which pages may use it.
     pub origins: Origins,
     /// What build it says it is.
@@ -46,6 +53,8 @@ impl Default for Config {
         Self {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             keys: Vec::new(),
+            tokens: fernet::Keys::none(),
+            log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
             build: Build::default(),
             log: Log::default(),
@@ -82,8 +91,6 @@ pub enum BindError {
     AnyOrigin,
     /// The vault does not take the server's namespace.
     Vault(strongroom_vault::Error),
-    /// The socket in the data directory can't be made.
-    Socket(io::Error),
     /// The address can't be had.
     Io(Option<SocketAddr>, io::Error),
 }
@@ -101,10 +108,6 @@ impl fmt::Display for BindError {
                  web page could read every secret. Set SESSION_API_KEY, or name the origins",
             ),
             Self::Vault(error) => error.fmt(f),
-            Self::Socket(error) => write!(
-                f,
-                "can't make the socket for local commands in the data directory: {error}; check its file system"
-            ),
             Self::Io(Some(address), error) => write!(
                 f,
                 "can't listen on {address}: {error}; choose another --port or --host, or end the program that uses it"
@@ -117,7 +120,7 @@ impl fmt::Display for BindError {
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(_, error) | Self::Socket(error) => Some(error),
+            Self::Io(_, error) => Some(error),
             Self::Vault(error) => Some(error),
             Self::NeedsKey(_) | Self::AnyOrigin => None,
         }
@@ -143,9 +146,8 @@ impl Server {
         let bound = listener
             .local_addr()
             .map_err(|error| BindError::Io(None, error))?;
-        let socket = vault.dir().map(OwnerSocket::bind).transpose();
-        let socket = socket.map_err(BindError::Socket)?;
         let state = state(config, bound, vault)?;
+        let socket = owner_socket(&state);
         Ok(Self {
             listener,
             socket,
@@ -220,9 +222,12 @@ pub(crate) fn state(
     bound: SocketAddr,
     vault: Vault,
 ) -> Result<Arc<State>, BindError> {
+    let folder = config.log_completions_folder;
+    let store = Store::new(vault.clone(), config.tokens, folder).map_err(BindError::Vault)?;
     Ok(Arc::new(State {
         vault,
-        secrets: Namespace::new("secrets").map_err(BindError::Vault)?,
+        settings: Arc::new(store),
+        secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
         keys: Keys::new(config.keys),
         origins: config.origins,
         bound,
@@ -257,6 +262,17 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
         }
     }
     Err(failure)
+}
+
+/// The socket for commands, if the vault is in a directory. A server without it is still one: the log says so.
+fn owner_socket(state: &State) -> Option<OwnerSocket> {
+    match OwnerSocket::bind(state.vault.dir()?) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            state.log.write(&Entry::NoCommands { error: &error });
+            None
+        }
+    }
 }
 
 /// The next connection of the owner; never, where there is no socket.

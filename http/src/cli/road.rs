@@ -26,15 +26,19 @@ pub(super) struct Road {
 }
 
 impl Road {
-    /// Takes the vault that was opened, or the server that was in the way.
-    pub(super) fn to(opened: Result<Open, Failure>, dir: &Path) -> Result<Self, Failure> {
+    /// Takes the vault that was opened, to be served under `config`, or the server that was in the way.
+    pub(super) fn to(
+        opened: Result<Open, Failure>,
+        config: Config,
+        dir: &Path,
+    ) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(|error| Failure::System("can't start the runtime", error))?;
         let client = match opened {
-            Ok(open) => runtime.block_on(within(open.vault)),
+            Ok(open) => runtime.block_on(within(config, open.vault)),
             Err(Failure::Vault(Error::InUse { dir: used, pid })) => runtime.block_on(async {
                 match socket::connect(dir).await {
                     Ok(stream) => Client::over(stream).await.map_err(Failure::Client),
@@ -65,9 +69,9 @@ impl Road {
 }
 
 /// A server in this process, for one client.
-async fn within(vault: Vault) -> Result<Client, Failure> {
+async fn within(config: Config, vault: Vault) -> Result<Client, Failure> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let state = server::state(Config::default(), nowhere, vault).map_err(Failure::Bind)?;
+    let state = server::state(config, nowhere, vault).map_err(Failure::Bind)?;
     let (ours, theirs) = duplex(PIPE_BYTES);
     tokio::spawn(async move {
         connection::run(theirs, Peer::Owner, state, Arc::new(Stop::default())).await;
