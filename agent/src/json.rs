@@ -190,7 +190,7 @@ impl Drop for Text {
 }
 
 /// The name of a member: a text that a map can look up.
-struct Key(Text);
+pub(crate) struct Key(pub(crate) Text);
 
 impl Borrow<str> for Key {
     fn borrow(&self) -> &str {

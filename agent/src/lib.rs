@@ -1,8 +1,9 @@
-//! Strongroom's agent side: JSON whose texts are wiped, children that get secrets and nothing else of ours, and
-//! masking of all that comes back.
+//! Strongroom's agent side: settings and profiles, named secrets, children that get secrets and nothing else of
+//! ours, and masking of all that comes back.
 
 pub mod arena;
 pub mod child;
+pub mod fernet;
 pub mod inject;
 pub mod isolate;
 pub mod json;
@@ -10,6 +11,9 @@ pub mod lender;
 pub mod limits;
 pub mod lookup;
 pub mod net;
+pub mod openhands;
+pub mod profiles;
 pub mod redact;
 pub mod secrets;
+pub mod settings;
 pub mod source;

@@ -21,6 +21,21 @@ pub enum Access {
     ReadValue,
     /// To create, replace or delete a secret.
     WriteSecret,
+    /// To read the settings and profiles, with their secrets.
+    ReadSettings,
+    /// To change the settings and profiles.
+    WriteSettings,
+    /// To command the vault as a whole: for its owner on this machine, over the socket in the data directory.
+    Owner,
+}
+
+/// On which road a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A network address.
+    Network,
+    /// The socket in the data directory, or this process: whoever owns the data.
+    Owner,
 }
 
 /// Who is calling.
@@ -32,6 +47,8 @@ pub enum Caller {
     Local,
     /// Whoever has the session key of this number.
     Key(usize),
+    /// Whoever owns the data directory.
+    Owner,
 }
 
 /// The session keys, as digests only: the keys themselves are forgotten at start.
@@ -53,10 +70,13 @@ impl Keys {
     /// every right.
     ///
     /// # Errors
-    /// [`Error::NoKey`].
-    pub fn admit(&self, headers: &HeaderMap, access: Access) -> Result<Caller, Error> {
-        if access == Access::Open {
-            return Ok(Caller::Anyone);
+    /// [`Error::NoKey`]; [`Error::NoRoute`] for what only the owner may.
+    pub fn admit(&self, peer: Peer, headers: &HeaderMap, access: Access) -> Result<Caller, Error> {
+        match (peer, access) {
+            (_, Access::Open) => return Ok(Caller::Anyone),
+            (Peer::Owner, _) => return Ok(Caller::Owner),
+            (Peer::Network, Access::Owner) => return Err(Error::NoRoute),
+            (Peer::Network, _) => {}
         }
         if self.0.is_empty() {
             return Ok(Caller::Local);
@@ -97,7 +117,7 @@ mod tests {
         for value in given {
             headers.append(SESSION_KEY, HeaderValue::from_str(value).unwrap());
         }
-        keys.admit(&headers, Access::ReadValue).ok()
+        keys.admit(Peer::Network, &headers, Access::ReadValue).ok()
     }
 
     #[test]
@@ -125,7 +145,22 @@ mod tests {
 
     #[test]
     fn open_routes_ask_for_nothing() {
-        let caller = keys(&["k"]).admit(&HeaderMap::new(), Access::Open);
+        let caller = keys(&["k"]).admit(Peer::Network, &HeaderMap::new(), Access::Open);
         assert_eq!(caller.ok(), Some(Caller::Anyone));
+    }
+
+    #[test]
+    fn the_owner_needs_no_key_and_alone_may_command() {
+        let (keys, none) = (keys(&["k"]), HeaderMap::new());
+        for access in [Access::ReadValue, Access::Owner] {
+            assert_eq!(
+                keys.admit(Peer::Owner, &none, access).ok(),
+                Some(Caller::Owner)
+            );
+        }
+        let mut headers = HeaderMap::new();
+        headers.append(SESSION_KEY, HeaderValue::from_static("k"));
+        let refused = keys.admit(Peer::Network, &headers, Access::Owner);
+        assert!(matches!(refused, Err(Error::NoRoute)));
     }
 }

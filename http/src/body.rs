@@ -115,6 +115,12 @@ fn append(
 }
 
 impl Received {
+    /// The bytes as they came.
+    #[must_use]
+    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.bytes
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -22,6 +22,8 @@ use crate::router::{Values, decode};
 pub struct State {
     /// The records.
     pub vault: Vault,
+    /// Settings and profiles in it.
+    pub settings: Arc<strongroom_agent::settings::Store>,
     /// Where the secrets are in it.
     pub secrets: Namespace,
     /// Session keys.
@@ -122,14 +124,21 @@ impl Call {
             .to_owned()
     }
 
-    /// Whether the query has a parameter of this name, with or without a value.
+    /// The value of a parameter of the query; empty if it has none.
     #[must_use]
-    pub fn asks(&self, name: &str) -> bool {
+    pub fn parameter(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query().unwrap_or_default();
-        query.split('&').any(|pair| {
-            let key = pair.split('=').next().unwrap_or_default();
-            decode(key) == name
+        query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key) == name).then(|| decode(value).into_owned())
         })
+    }
+
+    /// The text of a header, if there is one.
+    #[must_use]
+    pub fn text_header(&self, name: &str) -> Option<String> {
+        let value = self.parts.headers.get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
     /// Takes the body as JSON and makes of it what `check` makes of it: here, or in the pool if it is long. The
@@ -140,7 +149,7 @@ impl Call {
     /// [`Error::Malformed`]; those of `check`.
     pub async fn json<T: Send + 'static>(
         &mut self,
-        check: fn(&Json) -> Result<T, Error>,
+        check: impl FnOnce(&Json) -> Result<T, Error> + Send + 'static,
     ) -> Result<(T, Room), Error> {
         let body = std::mem::take(&mut self.body);
         if body.is_empty() {
@@ -159,5 +168,25 @@ impl Call {
         } else {
             self.state.pool.work(read).await
         }
+    }
+
+    /// Takes the body as JSON if there is one, with the room that is to be kept as long as the JSON.
+    ///
+    /// # Errors
+    /// [`Error::NotJson`], [`Error::Malformed`].
+    pub async fn body(&mut self) -> Result<Option<(Json, Room)>, Error> {
+        let body = std::mem::take(&mut self.body);
+        if body.is_empty() {
+            return Ok(None);
+        }
+        if !says_json(&self.parts.headers) {
+            return Err(Error::NotJson);
+        }
+        let read = if body.len() <= PARSE_IN_PLACE_BYTES_MAX {
+            body.json()?
+        } else {
+            self.state.pool.work(move || body.json()).await?
+        };
+        Ok(Some(read))
     }
 }

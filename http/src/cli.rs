@@ -1,7 +1,10 @@
 //! The command line: verbs, what they share, and what their failures become.
 
 mod purge;
+mod road;
+mod secret;
 mod serve;
+mod transfer;
 mod verify;
 
 use std::ffi::OsString;
@@ -11,10 +14,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use strongroom_agent::openhands::{FillError, ImportError};
 use strongroom_vault::{Opened, Options, Vault};
 
+use self::road::Road;
+use crate::client::ClientError;
 use crate::config::{self, Environment, KeysError, Unusable};
-use crate::server::BindError;
+use crate::server::{BindError, Config};
 
 /// An encrypted vault for secrets, with the REST surface of the OpenHands agent server.
 #[derive(Parser)]
@@ -31,6 +37,12 @@ const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 the vault stays lo
 enum Verb {
     /// Serve secrets over HTTP; makes the vault if there is none
     Serve(serve::Arguments),
+    /// Store, read, list and delete secrets, with or without a server
+    Secret(secret::Arguments),
+    /// Take over the files of another program; also while a server holds the vault
+    Import(transfer::Import),
+    /// Write the files of another program; also while a server holds the vault
+    Export(transfer::Export),
     /// Read everything in the vault and report what is damaged or missing
     Verify(Place),
     /// Compact the vault, so that no sealed byte of what was replaced or deleted stays in its file
@@ -72,18 +84,48 @@ impl Place {
         Ok(Open { vault, opened, dir })
     }
 
-    /// Opens a vault that has to be there already.
-    fn open_existing(&self, env: &mut Environment) -> Result<Open, Failure> {
+    /// The road to a vault that has to be there already, or to the server that holds it.
+    fn road(&self, env: &mut Environment) -> Result<Road, Failure> {
         let dir = self.dir(env)?;
         // Opening an empty directory would make a vault there.
         if !dir.join("vault").exists() {
             return Err(Failure::NoVault(dir));
         }
-        let open = self.open(env)?;
-        for note in &open.opened.notes {
-            say(&format!("Keys: {note}"));
+        self.road_or_new(env)
+    }
+
+    /// The road to a vault, which is made if there is none.
+    fn road_or_new(&self, env: &mut Environment) -> Result<Road, Failure> {
+        let dir = self.dir(env)?;
+        let config = Config {
+            tokens: config::token_keys(env)?.keys(),
+            log_completions_folder: config::log_completions_folder(env)?,
+            ..Config::default()
+        };
+        let opened = self.open(env);
+        if let Ok(open) = &opened {
+            for line in open.key_notes() {
+                // Not on standard output: that is for what was asked for.
+                let _ = writeln!(std::io::stderr(), "Keys: {line}");
+            }
         }
-        Ok(open)
+        Road::to(opened, config, &dir)
+    }
+}
+
+impl Open {
+    /// What a person has to know about the keys.
+    fn key_notes(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.opened.notes.iter().map(ToString::to_string).collect();
+        let identity = self.opened.automatic_identity.as_ref();
+        if let Some(identity) = identity.filter(|_| self.opened.created) {
+            lines.push(format!(
+                "a new vault opens with the identity in {}, which lies beside the data; back it up, or set \
+                 OH_SECRET_KEY",
+                identity.display()
+            ));
+        }
+        lines
     }
 }
 
@@ -94,8 +136,16 @@ enum Failure {
     Bind(BindError),
     System(&'static str, std::io::Error),
     NoVault(PathBuf),
+    Client(ClientError),
+    /// The server's words.
+    Refused(String),
+    Input(&'static str),
     /// `verify` has said what it found.
     Damaged,
+    /// The state directory of an agent-server that was to be taken over can't be.
+    Import(ImportError),
+    /// What was taken over can't be put into the vault.
+    Fill(FillError),
 }
 
 impl Failure {
@@ -103,12 +153,17 @@ impl Failure {
         use strongroom_vault::Error as V;
         match self {
             Self::Setting(_)
+            | Self::Import(_)
             | Self::Bind(BindError::NeedsKey(_) | BindError::AnyOrigin)
             | Self::Vault(V::Locked(_) | V::BadKey { .. }) => 2,
             Self::Vault(_)
             | Self::Bind(_)
             | Self::System(..)
             | Self::NoVault(_)
+            | Self::Client(_)
+            | Self::Refused(_)
+            | Self::Input(_)
+            | Self::Fill(_)
             | Self::Damaged => 1,
         }
     }
@@ -126,6 +181,14 @@ impl fmt::Display for Failure {
                 "there is no vault in {}; give --data-dir, or make one with `strongroom serve`",
                 dir.display()
             ),
+            Self::Client(error) => error.fmt(f),
+            Self::Refused(words) => f.write_str(words),
+            Self::Input(why) => f.write_str(why),
+            Self::Import(error) => write!(
+                f,
+                "the directory holds the state of an OpenHands agent-server, and {error}; no file was changed"
+            ),
+            Self::Fill(error) => error.fmt(f),
             Self::Damaged => f.write_str("the vault is damaged, see above"),
         }
     }
@@ -163,6 +226,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
     };
     let done = match &cli.verb {
         Verb::Serve(arguments) => serve::run(arguments, env),
+        Verb::Secret(arguments) => secret::run(arguments, &mut env),
+        Verb::Import(arguments) => transfer::import(arguments, &mut env),
+        Verb::Export(arguments) => transfer::export(arguments, &mut env),
         Verb::Verify(place) => verify::run(place, &mut env),
         Verb::Purge(place) => purge::run(place, &mut env),
     };

@@ -8,7 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use strongroom_agent::json::Json;
+use strongroom_agent::fernet;
+use strongroom_agent::json::{Json, Text};
 use strongroom_vault::{Key, Plaintext, Unlock};
 
 use crate::cors::Origins;
@@ -48,6 +49,7 @@ const VARIABLES: &[(&str, bool)] = &[
     ("OH_ALLOW_CORS_ORIGINS", true),
     ("OH_ALLOW_CORS_ORIGIN_REGEX", false),
     ("DOCKER_HOST_ADDR", false),
+    ("LOG_DIR", false),
     ("LOG_JSON", false),
     ("LOG_LEVEL", false),
     ("OPENHANDS_BUILD_GIT_SHA", false),
@@ -106,6 +108,23 @@ impl Environment {
         let mut values = self.0.remove(name)?;
         let whole = values.iter().position(|(place, _)| *place == WHOLE)?;
         Some(values.swap_remove(whole).1)
+    }
+
+    /// A copy of the secret in `name`.
+    fn copy(&self, name: &'static str) -> Option<Plaintext> {
+        let values = self.0.get(name)?;
+        let (_, value) = values.iter().find(|(place, _)| *place == WHOLE)?;
+        Some(Plaintext::copy_of(value.expose()))
+    }
+
+    /// Copies of the entries of a list, as [`Self::list`] gives them.
+    fn copies(&self, name: &'static str) -> Result<Vec<Plaintext>, Unusable> {
+        let mut copied = HashMap::new();
+        for (place, value) in self.0.get(name).map(Vec::as_slice).unwrap_or_default() {
+            let copy = (*place, Plaintext::copy_of(value.expose()));
+            copied.entry(name).or_insert_with(Vec::new).push(copy);
+        }
+        Self(copied).list(name)
     }
 
     /// The text in `name`, without blanks around it.
@@ -225,11 +244,63 @@ pub fn unlock(
     Ok(Unlock { given, previous })
 }
 
+/// The keys of Fernet tokens, as texts.
+pub struct TokenKeys {
+    /// `OH_SECRET_KEY`.
+    pub secret: Option<Plaintext>,
+    /// `OH_PREVIOUS_SECRET_KEYS`.
+    pub previous: Vec<Plaintext>,
+    /// The session key that stands in for a missing `OH_SECRET_KEY`.
+    session: Option<Plaintext>,
+}
+
+impl TokenKeys {
+    /// The keys themselves. A text that is not UTF-8 can be no key of the reference's.
+    #[must_use]
+    pub fn keys(&self) -> fernet::Keys {
+        let text = |key: &'_ Plaintext| std::str::from_utf8(key.expose()).ok().map(Text::copy_of);
+        let current = self
+            .secret
+            .as_ref()
+            .or(self.session.as_ref())
+            .and_then(text);
+        let previous: Vec<Text> = self.previous.iter().filter_map(text).collect();
+        fernet::Keys::new(
+            current.as_ref().map(Text::expose),
+            previous.iter().map(Text::expose),
+        )
+    }
+}
+
+/// The keys of Fernet tokens: `OH_SECRET_KEY`, else the session key, else none; previous ones open only. To be
+/// asked before [`unlock`] and [`server`], which take their keys out of the environment.
+///
+/// # Errors
+/// A list that is none.
+pub fn token_keys(env: &Environment) -> Result<TokenKeys, Unusable> {
+    let first = env.copies("OH_SESSION_API_KEYS")?.into_iter().next();
+    Ok(TokenKeys {
+        secret: env.copy("OH_SECRET_KEY"),
+        previous: env.copies("OH_PREVIOUS_SECRET_KEYS")?,
+        session: env.copy("SESSION_API_KEY").or(first),
+    })
+}
+
+/// Where exchanges with models are written if the settings say nothing else.
+///
+/// # Errors
+/// `LOG_DIR` is not UTF-8.
+pub fn log_completions_folder(env: &Environment) -> Result<String, Unusable> {
+    let dir = env.text("LOG_DIR")?.unwrap_or("logs");
+    Ok(format!("{}/completions", dir.trim_end_matches('/')))
+}
+
 /// The server's configuration. `host` and `port` are those of the command line.
 ///
 /// # Errors
 /// A variable or an address that can't be used.
 pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Config, Unusable> {
+    let (tokens, log_completions_folder) = (token_keys(env)?.keys(), log_completions_folder(env)?);
     let mut keys = env.list("OH_SESSION_API_KEYS")?;
     let single = env.secret("SESSION_API_KEY");
     if keys.is_empty() {
@@ -256,6 +327,8 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
     Ok(Config {
         addresses,
         keys,
+        tokens,
+        log_completions_folder,
         origins: origins(env)?,
         build,
         log: log(env)?,

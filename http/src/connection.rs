@@ -1,7 +1,6 @@
 //! One connection from its accept to its end: hyper, the deadlines, the way out when the server stops.
 
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,12 +9,12 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use zeroize::Zeroizing;
 
+use crate::auth::Peer;
 use crate::call::State;
 use crate::limits::{
     HEADER_BYTES_MAX, HEADER_SECONDS_MAX, IDLE_SECONDS_MAX, LINGER_BYTES_MAX, LINGER_MS,
@@ -74,13 +73,16 @@ impl Stop {
     }
 }
 
-/// Serves requests on `stream` until it ends.
-pub async fn run(stream: TcpStream, state: Arc<State>, stop: Arc<Stop>) {
+/// Serves requests of `peer` on `stream` until it ends.
+pub async fn run<S>(stream: S, peer: Peer, state: Arc<State>, stop: Arc<Stop>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let watch = Arc::new(Watch::default());
     let io = ScrubIo::new(stream, watch.clone());
     let service = {
         let watch = watch.clone();
-        service_fn(move |request| serve(state.clone(), watch.clone(), request))
+        service_fn(move |request| serve(state.clone(), watch.clone(), peer, request))
     };
     let mut connection = builder().serve_connection(io, service);
     let mut clock = Clock::new();
@@ -189,7 +191,7 @@ impl Clock {
 
 /// Reads and forgets what the client is still sending. Closing at once would reset the connection, and the
 /// client might never see the answer that tells it why.
-async fn linger(mut stream: TcpStream, stop: &Stop) {
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, stop: &Stop) {
     // hyper has done this already where it sent an answer of its own accord or ours.
     if poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx))
         .await
@@ -200,13 +202,14 @@ async fn linger(mut stream: TcpStream, stop: &Stop) {
     let mut scratch = Zeroizing::new(vec![0; READ_BYTES_MAX]);
     let mut left = LINGER_BYTES_MAX;
     let read_all = async {
-        while stop.stage() == Stage::Serve && left > 0 && stream.readable().await.is_ok() {
-            match stream.try_read(&mut scratch) {
-                Ok(0) => return,
-                Ok(count) => left = left.saturating_sub(count),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => (),
-                Err(_) => return,
+        while stop.stage() == Stage::Serve && left > 0 {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let read = poll_fn(|cx| Pin::new(&mut stream).poll_read(cx, &mut buffer)).await;
+            let count = buffer.filled().len();
+            if read.is_err() || count == 0 {
+                return;
             }
+            left = left.saturating_sub(count);
         }
     };
     let _ = timeout(Duration::from_millis(LINGER_MS), read_all).await;

@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use crate::transfer::TransferError;
 use hyper::StatusCode;
 use strongroom_agent::json::{Json, ParseError};
+use strongroom_agent::settings::SettingsError;
 
 /// A request that gets no ordinary answer. `Display` is the text that the client sees.
 pub enum Error {
@@ -41,8 +43,12 @@ pub enum Error {
     Refused(Refusal),
     /// Too much is going on at the moment.
     Busy,
+    /// The settings or profiles say no, or failed.
+    Settings(SettingsError),
     /// The vault failed.
     Vault(strongroom_vault::Error),
+    /// An import or export by hand could not be done.
+    Transfer(TransferError),
     /// A job in the pool ended without a result.
     Lost,
 }
@@ -58,10 +64,10 @@ pub enum Refusal {
     SecretTooLong,
     /// The secret's description is above the limit.
     DescriptionTooLong,
+    /// A command of another version of this program.
+    UnknownCommand,
     /// There is no such secret.
     NoSecret,
-    /// There is no such agent profile.
-    NoAgentProfile,
     /// The server was started completely; there is nothing to initialise.
     NoDeferredInit,
 }
@@ -132,10 +138,9 @@ impl Error {
             Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::NoKey => StatusCode::UNAUTHORIZED,
             Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::NoRoute
-            | Self::Refused(
-                Refusal::NoSecret | Refusal::NoAgentProfile | Refusal::NoDeferredInit,
-            ) => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
+                StatusCode::NOT_FOUND
+            }
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodySilent => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -146,9 +151,14 @@ impl Error {
                 Refusal::SecretName
                 | Refusal::SecretValue
                 | Refusal::SecretTooLong
+                | Refusal::UnknownCommand
                 | Refusal::DescriptionTooLong,
             ) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Transfer(_) => StatusCode::CONFLICT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Settings(error) => {
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
             Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -199,7 +209,9 @@ impl fmt::Display for Error {
             Self::Invalid(_) => "The request body has missing or wrong fields",
             Self::Refused(refusal) => return refusal.fmt(f),
             Self::Busy => "The server is busy; try again",
+            Self::Settings(error) => return error.fmt(f),
             Self::Vault(error) => return error.fmt(f),
+            Self::Transfer(error) => return error.fmt(f),
             Self::Lost => "The request was given up after an internal fault",
         })
     }
@@ -227,8 +239,10 @@ impl fmt::Display for Refusal {
                     crate::limits::DESCRIPTION_BYTES_MAX
                 );
             }
+            Self::UnknownCommand => {
+                "this server does not know the command; it may be of another version"
+            }
             Self::NoSecret => "Secret not found",
-            Self::NoAgentProfile => "Agent profile not found",
             Self::NoDeferredInit => {
                 "server is not running with deferred_init=True; the /api/init endpoint is not available"
             }
@@ -239,6 +253,12 @@ impl fmt::Display for Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<SettingsError> for Error {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error)
     }
 }
 

@@ -36,6 +36,7 @@ pub mod auth;
 pub mod body;
 pub mod call;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod cors;
@@ -50,6 +51,8 @@ pub mod routes;
 pub mod scrub;
 pub mod server;
 pub mod service;
+pub mod socket;
+pub mod transfer;
 pub mod watch;
 
 pub use config::Environment;

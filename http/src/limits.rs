@@ -29,6 +29,8 @@ pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Body of a request to the secrets routes.
 pub const SECRET_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Body of a request to the settings and profile routes.
+pub const SETTINGS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A pause in the middle of a request body.
 pub const BODY_SILENCE_SECONDS_MAX: u64 = 30;
 /// A whole request body, however steadily it trickles.
@@ -69,3 +71,8 @@ pub const SHUTDOWN_SECONDS_MAX: u64 = 5;
 pub const NUMBERED_VARIABLES_MAX: usize = 64;
 /// Compiled size of the expression for allowed origins.
 pub const ORIGIN_REGEX_BYTES_MAX: usize = 256 * 1024;
+
+/// An answer that a command reads: a list of all secrets, or a value.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The pipe between a command and the server in its own process.
+pub const PIPE_BYTES: usize = 64 * 1024;

@@ -107,6 +107,11 @@ pub enum Entry<'a> {
         /// The system's answer.
         error: &'a std::io::Error,
     },
+    /// The socket for commands of this machine could not be made.
+    NoCommands {
+        /// The system's answer.
+        error: &'a std::io::Error,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -123,7 +128,7 @@ impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
             Self::Fault { .. } => Level::Error,
-            Self::NoConnection { .. } => Level::Warn,
+            Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
             Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
             Self::Request { .. } => Level::Debug,
         }
@@ -134,6 +139,7 @@ impl Entry<'_> {
             Self::Request { .. } => "request",
             Self::Fault { .. } => "fault",
             Self::NoConnection { .. } => "accept failed",
+            Self::NoCommands { .. } => "no socket for commands of this machine",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -159,7 +165,9 @@ impl Entry<'_> {
                 ("id", Json::text(&id.to_string())),
                 ("error", Json::text(&error.to_string())),
             ],
-            Self::NoConnection { error } => vec![("error", Json::text(&error.to_string()))],
+            Self::NoConnection { error } | Self::NoCommands { error } => {
+                vec![("error", Json::text(&error.to_string()))]
+            }
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],
         }

@@ -114,18 +114,35 @@ pub fn fixed(json: &'static str) -> Reply {
     with(StatusCode::OK, JSON, Content::fixed(json.as_bytes()))
 }
 
+/// 200 with JSON that is the same for everybody.
+#[must_use]
+pub fn document(json: &'static [u8]) -> Reply {
+    with(StatusCode::OK, JSON, Content::fixed(json))
+}
+
 /// 200 with JSON.
 #[must_use]
 pub fn json(json: &Json) -> Reply {
     with(StatusCode::OK, JSON, Content::wiped(json.to_bytes()))
 }
 
+/// JSON that was written already.
+#[must_use]
+pub fn body(status: StatusCode, json: Plaintext) -> Reply {
+    with(status, JSON, Content::wiped(json))
+}
+
 /// 200 with a secret's value.
 #[must_use]
 pub fn value(value: Plaintext) -> Reply {
     let mut reply = with(StatusCode::OK, TEXT, Content::wiped(value));
-    reply.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    keep_from_caches(&mut reply);
     reply
+}
+
+/// Marks an answer that holds secrets.
+pub fn keep_from_caches(reply: &mut Reply) {
+    reply.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
 }
 
 /// Plain text that is part of the program.
@@ -149,6 +166,9 @@ pub fn failure(error: &Error, id: RequestId) -> Reply {
     let status = error.status();
     let mut body = Object::with_capacity(3);
     match error {
+        Error::Settings(error) if !status.is_server_error() => {
+            return with(status, JSON, Content::wiped(error.body().to_bytes()));
+        }
         Error::Invalid(flaws) => {
             body.insert("detail", flaws.iter().map(shown).collect::<Vec<_>>());
         }

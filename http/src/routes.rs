@@ -6,13 +6,16 @@ use std::pin::Pin;
 use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
-use crate::limits::SECRET_BODY_BYTES_MAX;
+use crate::limits::{SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX};
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
 pub mod health;
 pub mod openapi;
+pub mod owner;
+pub mod profiles;
 pub mod secrets;
+pub mod settings;
 
 /// What a handler comes to.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
@@ -46,9 +49,10 @@ impl Row for Route {
 
 /// A row that names no right, or says nothing about a body, does not compile.
 macro_rules! routes {
-    ($($method:ident $pattern:literal $access:ident $body:ident => $module:ident::$handler:ident;)+) => {
-        /// Every route of the server.
-        pub static ROUTES: &[Route] = &[$(Route {
+    ($(#[$about:meta])+ $table:ident:
+     $($method:ident $pattern:literal $access:ident $body:ident => $module:ident::$handler:ident;)+) => {
+        $(#[$about])+
+        pub static $table: &[Route] = &[$(Route {
             method: stringify!($method),
             pattern: $pattern,
             access: Access::$access,
@@ -63,23 +67,58 @@ macro_rules! routes {
 
 // The order matters for one thing: a wrong method is told the method of the first row with its path.
 routes! {
-    GET    "/alive"                       Open        NoBody                => health::alive;
-    GET    "/health"                      Open        NoBody                => health::alive;
-    GET    "/ready"                       Open        NoBody                => health::ready;
-    GET    "/server_info"                 Open        NoBody                => health::server_info;
-    GET    "/"                            Open        NoBody                => health::server_info;
-    GET    "/openapi.json"                Open        NoBody                => openapi::document;
-    GET    "/api/init"                    Open        NoBody                => health::init;
-    GET    "/api/settings/secrets"        ListNames   NoBody                => secrets::list;
-    PUT    "/api/settings/secrets"        WriteSecret SECRET_BODY_BYTES_MAX => secrets::put;
-    GET    "/api/settings/secrets/{name}" ReadValue   NoBody                => secrets::value;
-    DELETE "/api/settings/secrets/{name}" WriteSecret NoBody                => secrets::delete;
+    /// Every route of the server that the network reaches.
+    ROUTES:
+    GET    "/alive"                             Open          NoBody                  => health::alive;
+    GET    "/health"                            Open          NoBody                  => health::alive;
+    GET    "/ready"                             Open          NoBody                  => health::ready;
+    GET    "/server_info"                       Open          NoBody                  => health::server_info;
+    GET    "/"                                  Open          NoBody                  => health::server_info;
+    GET    "/openapi.json"                      Open          NoBody                  => openapi::document;
+    GET    "/api/init"                          Open          NoBody                  => health::init;
+    GET    "/api/settings"                      ReadSettings  NoBody                  => settings::get;
+    PATCH  "/api/settings"                      WriteSettings SETTINGS_BODY_BYTES_MAX => settings::patch;
+    GET    "/api/settings/agent-schema"         ReadSettings  NoBody                  => settings::agent_fields;
+    GET    "/api/settings/conversation-schema"  ReadSettings  NoBody                  => settings::conversation_fields;
+    POST   "/api/settings/mcp/{key}"            WriteSettings SETTINGS_BODY_BYTES_MAX => settings::create_server;
+    PATCH  "/api/settings/mcp/{key}"            WriteSettings SETTINGS_BODY_BYTES_MAX => settings::change_server;
+    DELETE "/api/settings/mcp/{key}"            WriteSettings NoBody                  => settings::delete_server;
+    GET    "/api/settings/secrets"              ListNames     NoBody                  => secrets::list;
+    PUT    "/api/settings/secrets"              WriteSecret   SECRET_BODY_BYTES_MAX   => secrets::put;
+    GET    "/api/settings/secrets/{name}"       ReadValue     NoBody                  => secrets::value;
+    DELETE "/api/settings/secrets/{name}"       WriteSecret   NoBody                  => secrets::delete;
+    GET    "/api/profiles"                      ReadSettings  NoBody                  => profiles::llm_list;
+    GET    "/api/profiles/{name}"               ReadSettings  NoBody                  => profiles::llm_get;
+    POST   "/api/profiles/{name}"               WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_save;
+    DELETE "/api/profiles/{name}"               WriteSettings NoBody                  => profiles::llm_delete;
+    POST   "/api/profiles/{name}/activate"      WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_activate;
+    POST   "/api/profiles/{name}/rename"        WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_rename;
+    POST   "/api/profiles/{name}/validate"      ReadSettings  SETTINGS_BODY_BYTES_MAX => profiles::llm_validate;
+    GET    "/api/agent-profiles"                WriteSettings NoBody                  => profiles::agent_list;
+    GET    "/api/agent-profiles/{name}"         ReadSettings  NoBody                  => profiles::agent_get;
+    POST   "/api/agent-profiles/{name}"         WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_save;
+    DELETE "/api/agent-profiles/{name}"         WriteSettings NoBody                  => profiles::agent_delete;
+    POST   "/api/agent-profiles/{name}/rename"  WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_rename;
+    POST   "/api/agent-profiles/{id}/activate"  WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_activate;
+    GET    "/api/meta-profiles"                 ReadSettings  NoBody                  => profiles::meta_list;
+    GET    "/api/meta-profiles/{name}"          ReadSettings  NoBody                  => profiles::meta_get;
+    POST   "/api/meta-profiles/{name}"          WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_save;
+    DELETE "/api/meta-profiles/{name}"          WriteSettings NoBody                  => profiles::meta_delete;
+    POST   "/api/meta-profiles/{name}/activate" WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_activate;
+}
+
+routes! {
+    /// What the owner of the data directory may ask for beside [`ROUTES`], over the socket in it.
+    OWNER_ROUTES:
+    GET    "/local/verify"   Owner NoBody                  => owner::verify;
+    DELETE "/local/deleted"  Owner NoBody                  => owner::purge;
+    POST   "/local/transfer" Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Keys;
+    use crate::auth::{Keys, Peer};
     use crate::router::{Found, find};
     use hyper::HeaderMap;
     use strongroom_vault::Plaintext;
@@ -87,12 +126,28 @@ mod tests {
     #[test]
     fn every_row_is_found_by_its_own_path_alone() {
         for row in ROUTES {
-            let path = row.pattern.replace("{name}", "x");
+            let path = row
+                .pattern
+                .replace("{name}", "x")
+                .replace("{key}", "x")
+                .replace("{id}", "x");
             let Found::Row(found, _) = find(ROUTES, row.method, &path) else {
                 panic!("{} {} is not found", row.method, row.pattern);
             };
             assert!(std::ptr::eq(found, row), "{} {}", row.method, row.pattern);
         }
+    }
+
+    #[test]
+    fn the_owners_routes_are_not_the_networks() {
+        for row in OWNER_ROUTES {
+            assert_eq!(row.access, Access::Owner, "{}", row.pattern);
+            assert!(matches!(
+                find(ROUTES, row.method, row.pattern),
+                Found::Nothing
+            ));
+        }
+        assert!(ROUTES.iter().all(|row| row.access != Access::Owner));
     }
 
     #[test]
@@ -108,7 +163,9 @@ mod tests {
         ];
         let keys = Keys::new([Plaintext::copy_of(b"k")]);
         for row in ROUTES {
-            let admitted = keys.admit(&HeaderMap::new(), row.access).is_ok();
+            let admitted = keys
+                .admit(Peer::Network, &HeaderMap::new(), row.access)
+                .is_ok();
             assert_eq!(
                 admitted,
                 open.contains(&row.pattern),

@@ -18,14 +18,13 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use zeroize::Zeroize;
 
 use crate::limits::{HEADER_BYTES_MAX, READ_BYTES_MAX};
 use crate::watch::Watch;
 
 /// A socket as hyper sees it.
-pub struct ScrubIo<I = TcpStream> {
+pub struct ScrubIo<I> {
     inner: I,
     watch: Arc<Watch>,
     used: Used,

@@ -8,12 +8,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_agent::fernet;
+use strongroom_agent::openhands::SECRETS;
+use strongroom_agent::settings::Store;
 use strongroom_vault::{Namespace, Plaintext, Vault};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::auth::Keys;
+use crate::auth::{Keys, Peer};
 use crate::body::Bodies;
 use crate::call::{Clock, State};
 use crate::config::Build;
@@ -24,6 +27,7 @@ use crate::limits::{
 };
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
+use crate::socket::OwnerSocket;
 
 /// What a server needs to know beside its vault.
 pub struct Config {
@@ -31,6 +35,10 @@ pub struct Config {
     pub addresses: Vec<SocketAddr>,
     /// Session keys. Without any the server is for this machine only.
     pub keys: Vec<Plaintext>,
+    /// Keys of Fernet tokens.
+    pub tokens: fernet::Keys,
+    /// Where exchanges with models are written if the settings say nothing else.
+    pub log_completions_folder: String,
     /// Which pages may use it.
     pub origins: Origins,
     /// What build it says it is.
@@ -45,6 +53,8 @@ impl Default for Config {
         Self {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             keys: Vec::new(),
+            tokens: fernet::Keys::none(),
+            log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
             build: Build::default(),
             log: Log::default(),
@@ -120,6 +130,8 @@ impl std::error::Error for BindError {
 /// A server that listens and does not serve yet.
 pub struct Server {
     listener: TcpListener,
+    /// For commands of the data's owner; a vault in memory has none.
+    socket: Option<OwnerSocket>,
     state: Arc<State>,
 }
 
@@ -130,26 +142,17 @@ impl Server {
     /// [`BindError`]; no address is bound then.
     pub async fn bind(config: Config, vault: Vault) -> Result<Self, BindError> {
         config.check()?;
-        let keys = Keys::new(config.keys);
-        let secrets = Namespace::new("secrets").map_err(BindError::Vault)?;
         let listener = listen(&config.addresses)?;
         let bound = listener
             .local_addr()
             .map_err(|error| BindError::Io(None, error))?;
-        let state = Arc::new(State {
-            vault,
-            secrets,
-            keys,
-            origins: config.origins,
-            bound,
-            build: config.build,
-            log: config.log,
-            pool: Pool::default(),
-            bodies: Bodies::default(),
-            clock: Clock::default(),
-            requests: 0.into(),
-        });
-        Ok(Self { listener, state })
+        let state = state(config, bound, vault)?;
+        let socket = owner_socket(&state);
+        Ok(Self {
+            listener,
+            socket,
+            state,
+        })
     }
 
     /// The address that was bound, with the real port.
@@ -161,7 +164,11 @@ impl Server {
     /// Serves until `shutdown` is ready; then finishes what is in flight, for
     /// [`SHUTDOWN_SECONDS_MAX`] at most. Gives the number of connections that had to be cut off.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> usize {
-        let Self { listener, state } = self;
+        let Self {
+            listener,
+            socket,
+            state,
+        } = self;
         let (stop, permits) = (
             Arc::new(Stop::default()),
             Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -179,14 +186,21 @@ impl Server {
                 (stream, permit) = accepting.next(&state.log) => {
                     let (state, stop) = (state.clone(), stop.clone());
                     tokio::spawn(async move {
-                        connection::run(stream, state, stop).await;
+                        connection::run(stream, Peer::Network, state, stop).await;
+                        drop(permit);
+                    });
+                }
+                (stream, permit) = owners(&socket, &permits, &state.log) => {
+                    let (state, stop) = (state.clone(), stop.clone());
+                    tokio::spawn(async move {
+                        connection::run(stream, Peer::Owner, state, stop).await;
                         drop(permit);
                     });
                 }
             }
         }
         // Nobody can connect any more from here on.
-        drop(accepting);
+        drop((accepting, socket));
         stop.finish();
         // Let the connections hear of it, to be able to say how many are busy.
         tokio::task::yield_now().await;
@@ -200,6 +214,30 @@ impl Server {
         state.log.write(&Entry::Stopped { cut });
         cut
     }
+}
+
+/// What all requests share, of a server that listens at `bound`.
+pub(crate) fn state(
+    config: Config,
+    bound: SocketAddr,
+    vault: Vault,
+) -> Result<Arc<State>, BindError> {
+    let folder = config.log_completions_folder;
+    let store = Store::new(vault.clone(), config.tokens, folder).map_err(BindError::Vault)?;
+    Ok(Arc::new(State {
+        vault,
+        settings: Arc::new(store),
+        secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
+        keys: Keys::new(config.keys),
+        origins: config.origins,
+        bound,
+        build: config.build,
+        log: config.log,
+        pool: Pool::default(),
+        bodies: Bodies::default(),
+        clock: Clock::default(),
+        requests: 0.into(),
+    }))
 }
 
 /// The first of `addresses` that can be had, with a backlog of our own.
@@ -224,6 +262,29 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
         }
     }
     Err(failure)
+}
+
+/// The socket for commands, if the vault is in a directory. A server without it is still one: the log says so.
+fn owner_socket(state: &State) -> Option<OwnerSocket> {
+    match OwnerSocket::bind(state.vault.dir()?) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            state.log.write(&Entry::NoCommands { error: &error });
+            None
+        }
+    }
+}
+
+/// The next connection of the owner; never, where there is no socket.
+async fn owners(
+    socket: &Option<OwnerSocket>,
+    permits: &Arc<Semaphore>,
+    log: &Log,
+) -> (UnixStream, OwnedSemaphorePermit) {
+    let (Some(socket), Ok(permit)) = (socket, permits.clone().acquire_owned().await) else {
+        return std::future::pending().await;
+    };
+    (socket.accept(log).await, permit)
 }
 
 /// The listener, with a permit for each connection that it lets in.

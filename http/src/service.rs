@@ -9,7 +9,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
 
-use crate::auth::Access;
+use crate::auth::{Access, Peer};
 use crate::body::Received;
 use crate::call::{Call, State};
 use crate::cors;
@@ -17,31 +17,32 @@ use crate::error::Error;
 use crate::log::{Entry, Level};
 use crate::reply::{self, Reply};
 use crate::router::{self, Found};
-use crate::routes::{ROUTES, Route};
+use crate::routes::{OWNER_ROUTES, ROUTES, Route};
 use crate::watch::Watch;
 
 /// Answers one request. Failures are answers too.
 pub async fn serve(
     state: Arc<State>,
     watch: Arc<Watch>,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     watch.begin();
-    let reply = answer(&state, request).await;
+    let reply = answer(&state, peer, request).await;
     watch.answer();
     Ok(reply)
 }
 
-async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Reply {
+async fn answer(state: &Arc<State>, peer: Peer, request: Request<Incoming>) -> Reply {
     let (id, started) = (state.next_id(), started(state));
     let (parts, body) = request.into_parts();
     let method = known(&parts.method);
     let origin = parts.headers.get(header::ORIGIN).cloned();
     let mut route = "-";
-    let result = match open_the_door(state, &parts) {
+    let result = match open_the_door(state, peer, &parts) {
         Err(error) => Err(error),
         Ok(Some(preflight)) => return preflight,
-        Ok(None) => handle(state, parts, body, &mut route).await,
+        Ok(None) => handle(state, peer, parts, body, &mut route).await,
     };
     let mut reply = result.unwrap_or_else(|error| {
         if error.is_fault() {
@@ -67,9 +68,9 @@ async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Reply {
 }
 
 /// Looks at where the request comes from. A preflight request ends here, with its answer.
-fn open_the_door(state: &State, parts: &Parts) -> Result<Option<Reply>, Error> {
+fn open_the_door(state: &State, peer: Peer, parts: &Parts) -> Result<Option<Reply>, Error> {
     cors::check_host(parts.version, &parts.headers)?;
-    if state.keys.is_empty() {
+    if state.keys.is_empty() && peer == Peer::Network {
         let bound = state.bound.ip();
         state.origins.guard(&parts.uri, &parts.headers, bound)?;
     }
@@ -78,12 +79,22 @@ fn open_the_door(state: &State, parts: &Parts) -> Result<Option<Reply>, Error> {
 
 async fn handle(
     state: &Arc<State>,
+    peer: Peer,
     parts: Parts,
     body: Incoming,
     name: &mut &'static str,
 ) -> Result<Reply, Error> {
     let path = router::decode(parts.uri.path());
-    let (route, values): (&Route, _) = match router::find(ROUTES, parts.method.as_str(), &path) {
+    let method = parts.method.as_str();
+    let found = match peer {
+        // The network is not told that there are more.
+        Peer::Network => router::find(ROUTES, method, &path),
+        Peer::Owner => match router::find(OWNER_ROUTES, method, &path) {
+            Found::Nothing => router::find(ROUTES, method, &path),
+            found => found,
+        },
+    };
+    let (route, values): (&Route, _) = match found {
         Found::Row(route, values) => (route, values),
         Found::WrongMethod(allowed) => return Err(Error::WrongMethod(allowed)),
         Found::Slash => return Ok(reply::moved(without_slash(&parts))),
@@ -91,7 +102,7 @@ async fn handle(
     };
     drop(path);
     *name = route.pattern;
-    let caller = state.keys.admit(&parts.headers, route.access)?;
+    let caller = state.keys.admit(peer, &parts.headers, route.access)?;
     if route.access != Access::Open {
         state.clock.note();
     }

@@ -46,6 +46,9 @@ mod commit;
 mod engine;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 pub mod limits;
 mod manifest;

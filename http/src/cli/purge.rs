@@ -1,10 +1,16 @@
 //! `strongroom purge`.
 
+use hyper::Method;
+
 use super::{Failure, Place, say};
 use crate::config::Environment;
 
 pub(super) fn run(place: &Place, env: &mut Environment) -> Result<(), Failure> {
-    place.open_existing(env)?.vault.purge()?;
-    say("the vault is compacted");
+    place
+        .road(env)?
+        .ask(Method::DELETE, "/local/deleted", None)?;
+    say(
+        "the vault is compacted: no sealed byte of what was deleted or replaced is left in its file",
+    );
     Ok(())
 }

@@ -1,14 +1,20 @@
 //! `strongroom verify`.
 
+use hyper::Method;
+use strongroom_agent::json::Json;
+
 use super::{Failure, Place, say};
 use crate::config::Environment;
 
 pub(super) fn run(place: &Place, env: &mut Environment) -> Result<(), Failure> {
-    let report = place.open_existing(env)?.vault.verify()?;
-    say(&report.to_string());
-    if report.is_clean() {
-        Ok(())
-    } else {
-        Err(Failure::Damaged)
+    let answered = place.road(env)?.ask(Method::GET, "/local/verify", None)?;
+    let answer = answered.json();
+    let member = |name| answer.as_ref()?.as_object()?.get(name);
+    if let Some(Json::Text(report)) = member("report") {
+        say(report.expose());
+    }
+    match member("clean") {
+        Some(Json::Bool(true)) => Ok(()),
+        _ => Err(Failure::Damaged),
     }
 }

@@ -1,5 +1,6 @@
 //! The secrets: list, put, read, delete.
 
+use strongroom_agent::fernet::{Keys, looks_like_token};
 use strongroom_agent::json::{Json, Object};
 use strongroom_vault::{Expect, Metadata, Name, Namespace, Plaintext, Put, Small, Vault};
 
@@ -18,10 +19,14 @@ const REDACTED: &str = "<redacted>";
 
 /// `GET /api/settings/secrets`: names and descriptions in order of creation.
 pub async fn list(call: Call) -> Result<Reply, Error> {
-    if call.asks("agent_profile_id") {
-        // There are no agent profiles yet, so this one is not there.
-        return Err(Refusal::NoAgentProfile.into());
-    }
+    let seen = match call.parameter("agent_profile_id") {
+        Some(id) => {
+            let store = call.state.settings.clone();
+            let seen = move || store.read(|desk| desk.visible_secrets(&id));
+            call.state.pool.work(seen).await?
+        }
+        None => None,
+    };
     let state = call.state;
     let page = state
         .vault
@@ -40,6 +45,10 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
         });
         entries.extend(rest.await?);
     }
+    if let Some(seen) = seen {
+        let name = |entry: &Json| entry.get("name").and_then(Json::as_text).map(str::to_owned);
+        entries.retain(|entry| name(entry).is_some_and(|name| seen.contains(&name)));
+    }
     let mut body = Object::with_capacity(1);
     body.insert("secrets", entries);
     Ok(reply::json(&Json::Object(body)))
@@ -47,7 +56,9 @@ pub async fn list(call: Call) -> Result<Reply, Error> {
 
 /// `PUT /api/settings/secrets`: creates or replaces.
 pub async fn put(mut call: Call) -> Result<Reply, Error> {
-    let (Sent { name, put }, room) = call.json(Sent::check).await?;
+    let store = call.state.settings.clone();
+    let check = move |json: &Json| Sent::check(json, store.keys());
+    let (Sent { name, put }, room) = call.json(check).await?;
     let mut answer = Object::with_capacity(2);
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
@@ -81,7 +92,10 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
                 .await?
         }
     };
-    let value = value.ok_or(Refusal::NoSecret)?;
+    // One that was imported without a value is listed and has nothing to give.
+    let value = value
+        .filter(|value| !value.bytes.is_empty())
+        .ok_or(Refusal::NoSecret)?;
     Ok(reply::value(value.bytes))
 }
 
@@ -123,7 +137,7 @@ struct Sent {
 
 impl Sent {
     /// Checks first the fields' types, all of them; then the name, then the value.
-    fn check(json: &Json) -> Result<Self, Error> {
+    fn check(json: &Json, keys: &Keys) -> Result<Self, Error> {
         let Some(body) = json.as_object() else {
             return Err(Error::Invalid(vec![Flaw::no_object(hidden(json))]));
         };
@@ -147,8 +161,17 @@ impl Sent {
         if description.is_some_and(|text| text.len() > DESCRIPTION_BYTES_MAX) {
             return Err(Refusal::DescriptionTooLong.into());
         }
+        // A token of this server stands for what it holds; any other text is itself, however it begins.
+        let opened = if looks_like_token(value) {
+            keys.open(value)
+        } else {
+            None
+        };
+        if opened.as_ref().is_some_and(Plaintext::is_empty) {
+            return Err(Refusal::SecretValue.into());
+        }
         let put = Put {
-            value: Plaintext::copy_of(value.as_bytes()),
+            value: opened.unwrap_or_else(|| Plaintext::copy_of(value.as_bytes())),
             description: description.map(str::to_owned),
             expect: Expect::Any,
         };
@@ -224,7 +247,7 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> Error {
-        Sent::check(&Json::parse(body.as_bytes()).unwrap())
+        Sent::check(&Json::parse(body.as_bytes()).unwrap(), &Keys::none())
             .err()
             .unwrap()
     }
@@ -272,7 +295,7 @@ mod tests {
     #[test]
     fn a_good_body_is_taken_whole() {
         let body = r#"{"name":"A","value":" x ","description":"","extra":1}"#;
-        let sent = Sent::check(&Json::parse(body.as_bytes()).unwrap())
+        let sent = Sent::check(&Json::parse(body.as_bytes()).unwrap(), &Keys::none())
             .ok()
             .unwrap();
         assert_eq!(sent.name.as_str(), "A");

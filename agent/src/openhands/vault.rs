@@ -1,0 +1,261 @@
+//! A state directory into a vault, and out of it.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use strongroom_vault::{
+    Error, Expect, Metadata, Name, Namespace, Plaintext, Put, Transaction, Vault,
+};
+
+use super::{CustomSecret, KINDS, Profile, State};
+use crate::limits::IMPORT_OPERATIONS_MAX;
+use crate::settings::{Change, Place, Spaces, Store};
+
+/// Where the custom secrets lie in a vault.
+pub const SECRETS: &str = "secrets";
+/// Where the versions lie that clients gave them.
+const VERSIONS: &str = "credential-versions";
+
+/// What to do about names that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing is imported.
+    Refused,
+    /// They get the imported content.
+    Replaced,
+}
+
+/// Why a state could not be put into a vault, or taken out of it.
+#[derive(Debug)]
+pub enum FillError {
+    /// These are there already, by name.
+    Exists(Vec<String>),
+    /// The vault failed.
+    Vault(Error),
+    /// A record is not what it should be.
+    Unreadable,
+}
+
+impl fmt::Display for FillError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists(names) => {
+                let shown: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
+                let more = if names.len() > shown.len() {
+                    ", and more"
+                } else {
+                    ""
+                };
+                write!(
+                    f,
+                    "nothing was imported, because the vault has {} of this already: {}{more}. \
+                     Give --replace to overwrite",
+                    names.len(),
+                    shown.join(", ")
+                )
+            }
+            Self::Vault(error) => error.fmt(f),
+            Self::Unreadable => f.write_str("the settings in the vault cannot be read"),
+        }
+    }
+}
+
+impl std::error::Error for FillError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Vault(error) => Some(error),
+            Self::Exists(_) | Self::Unreadable => None,
+        }
+    }
+}
+
+impl From<Error> for FillError {
+    fn from(error: Error) -> Self {
+        Self::Vault(error)
+    }
+}
+
+/// Puts a state into `vault`: in one transaction up to [`IMPORT_OPERATIONS_MAX`] operations, in several beyond
+/// that. Doing it again after an interruption comes to the same end.
+///
+/// # Errors
+/// [`FillError`]. With [`Existing::Refused`] nothing was changed if anything was there.
+pub fn fill(vault: &Vault, state: State, existing: Existing) -> Result<(), FillError> {
+    let (spaces, secrets, versions) = (
+        Spaces::new()?,
+        Namespace::new(SECRETS)?,
+        Namespace::new(VERSIONS)?,
+    );
+    if existing == Existing::Refused {
+        let there = already_there(vault, &spaces, &secrets, &state)?;
+        if !there.is_empty() {
+            return Err(FillError::Exists(there));
+        }
+    }
+    let mut transaction = Transaction::new();
+    let mut operations = 0;
+    for secret in state.secrets {
+        if operations + 2 > IMPORT_OPERATIONS_MAX {
+            vault.commit(std::mem::take(&mut transaction))?;
+            operations = 0;
+        }
+        let name = Name::new(&secret.name)?;
+        // One without a value is listed and has nothing to give.
+        let value = secret.value.unwrap_or_else(|| Plaintext::copy_of(b""));
+        let put = Put {
+            value,
+            description: secret.description,
+            expect: Expect::Any,
+        };
+        transaction = transaction.put(&secrets, &name, put);
+        transaction = match secret.credential_version {
+            Some(version) => transaction.put(
+                &versions,
+                &name,
+                Put::of(Plaintext::copy_of(version.as_bytes())),
+            ),
+            None => transaction.delete(&versions, &name, Expect::Any),
+        };
+        operations += 2;
+    }
+    let settings = state
+        .settings
+        .map(|settings| (Place::Settings, settings.to_record()));
+    let profiles = state
+        .profiles
+        .into_iter()
+        .map(|profile| (Place::Profile(profile.kind, profile.name), profile.record));
+    let changes: Vec<Change> = settings
+        .into_iter()
+        .chain(profiles)
+        .map(|(place, record)| Change {
+            place,
+            content: Some(record),
+        })
+        .collect();
+    if operations + changes.len() > IMPORT_OPERATIONS_MAX {
+        vault.commit(std::mem::take(&mut transaction))?;
+    }
+    vault.commit(spaces.with_changes(transaction, changes)?)?;
+    Ok(())
+}
+
+/// What of a state is in the vault already, by name.
+fn already_there(
+    vault: &Vault,
+    spaces: &Spaces,
+    secrets: &Namespace,
+    state: &State,
+) -> Result<Vec<String>, FillError> {
+    let mut there = Vec::new();
+    if state.settings.is_some() && vault.describe(&spaces.settings, &spaces.name)?.is_some() {
+        there.push("the settings".to_owned());
+    }
+    for secret in &state.secrets {
+        if vault
+            .describe(secrets, &Name::new(&secret.name)?)?
+            .is_some()
+        {
+            there.push(format!("secret {}", secret.name));
+        }
+    }
+    for profile in &state.profiles {
+        if vault
+            .describe(spaces.of(profile.kind), &Name::new(&profile.name)?)?
+            .is_some()
+        {
+            there.push(format!(
+                "{}/{}",
+                super::directory(profile.kind),
+                profile.name
+            ));
+        }
+    }
+    Ok(there)
+}
+
+/// Puts a state into the vault of a running server, between its changes.
+///
+/// # Errors
+/// As [`fill`].
+pub fn fill_store(store: &Store, state: State, existing: Existing) -> Result<(), FillError> {
+    let turn = store.hold();
+    let filled = fill(store.vault(), state, existing);
+    store.forget();
+    drop(turn);
+    filled
+}
+
+/// Everything that a state directory would hold, between two changes of the settings.
+///
+/// # Errors
+/// When something cannot be read.
+pub fn state(store: &Store) -> Result<State, FillError> {
+    let _turn = store.hold();
+    let vault = store.vault();
+    let (spaces, secrets, versions) = (
+        Spaces::new()?,
+        Namespace::new(SECRETS)?,
+        Namespace::new(VERSIONS)?,
+    );
+    let mut given: HashMap<String, String> = HashMap::new();
+    for record in all(vault, &versions)? {
+        let version = vault.value(&versions, &record.name)?;
+        let text =
+            version.and_then(|version| String::from_utf8(version.bytes.expose().to_vec()).ok());
+        given.extend(text.map(|text| (record.name.as_str().to_owned(), text)));
+    }
+    let mut custom = Vec::new();
+    for record in all(vault, &secrets)? {
+        let Some(value) = vault.value(&secrets, &record.name)? else {
+            continue;
+        };
+        let name = record.name.as_str().to_owned();
+        custom.push(CustomSecret {
+            value: Some(value.bytes).filter(|value| !value.is_empty()),
+            description: record.description,
+            credential_version: given.remove(&name),
+            name,
+        });
+    }
+    let mut profiles = Vec::new();
+    for kind in KINDS {
+        for record in all(vault, spaces.of(kind))? {
+            let Some(value) = vault.value(spaces.of(kind), &record.name)? else {
+                continue;
+            };
+            profiles.push(Profile {
+                kind,
+                name: record.name.as_str().to_owned(),
+                record: value.bytes,
+            });
+        }
+    }
+    let stored = vault.describe(&spaces.settings, &spaces.name)?.is_some();
+    let settings = match stored {
+        true => Some(
+            store
+                .read(|desk| desk.settings())
+                .map_err(|_| FillError::Unreadable)?,
+        ),
+        false => None,
+    };
+    Ok(State {
+        settings,
+        secrets: custom,
+        profiles,
+    })
+}
+
+/// All records of a namespace in the order of their creation.
+fn all(vault: &Vault, space: &Namespace) -> Result<Vec<Metadata>, Error> {
+    let (mut records, mut after) = (Vec::new(), None);
+    loop {
+        let page = vault.list(space, after, strongroom_vault::limits::PAGE_ENTRIES_MAX)?;
+        records.extend(page.records);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(records),
+        }
+    }
+}

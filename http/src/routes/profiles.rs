@@ -1,0 +1,174 @@
+//! LLM profiles, agent profiles and meta profiles.
+
+use hyper::StatusCode;
+use strongroom_agent::json::{Json, Object};
+use strongroom_agent::settings::{Expose, expose_from_header};
+
+use super::settings::{change, read};
+use crate::call::Call;
+use crate::error::Error;
+use crate::reply::{self, Reply};
+
+/// `GET /api/profiles`.
+pub async fn llm_list(call: Call) -> Result<Reply, Error> {
+    read(&call, |desk| desk.llm_profiles()).await
+}
+
+/// `GET /api/profiles/{name}`.
+pub async fn llm_get(call: Call) -> Result<Reply, Error> {
+    let (name, store) = (call.value(0), call.state.settings.clone());
+    let header = call.text_header("x-expose-secrets");
+    let masked = matches!(
+        expose_from_header(header.as_deref(), store.keys())?,
+        Expose::Masked
+    );
+    let mut reply = read(&call, move |desk| {
+        desk.llm_profile(&name, expose_from_header(header.as_deref(), store.keys())?)
+    })
+    .await?;
+    if !masked {
+        reply::keep_from_caches(&mut reply);
+    }
+    Ok(reply)
+}
+
+/// `POST /api/profiles/{name}`.
+pub async fn llm_save(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    change(&call, StatusCode::CREATED, move |desk| {
+        desk.save_llm_profile(&name, body.as_ref().map(|(json, _)| json))
+    })
+    .await
+}
+
+/// `DELETE /api/profiles/{name}`.
+pub async fn llm_delete(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.delete_llm_profile(&name)
+    })
+    .await
+}
+
+/// `POST /api/profiles/{name}/activate`.
+pub async fn llm_activate(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.activate_llm_profile(&name)
+    })
+    .await
+}
+
+/// `POST /api/profiles/{name}/rename`.
+pub async fn llm_rename(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.rename_llm_profile(&name, body.as_ref().map(|(json, _)| json))
+    })
+    .await
+}
+
+/// `POST /api/profiles/{name}/validate`: looks at the profile. Providers are not called from here, which the
+/// answer says.
+pub async fn llm_validate(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    read(&call, move |desk| {
+        desk.llm_to_validate(&name, body.as_ref().map(|(json, _)| json))?;
+        let mut error = Object::with_capacity(2);
+        error.insert("type", Json::text("NotTried"));
+        error.insert(
+            "message",
+            Json::text("The profile is in order; this server does not call the provider to try it"),
+        );
+        let mut answer = Object::with_capacity(2);
+        answer.insert("valid", false);
+        answer.insert("error", error);
+        Ok(answer.into())
+    })
+    .await
+}
+
+/// `GET /api/agent-profiles`.
+pub async fn agent_list(call: Call) -> Result<Reply, Error> {
+    change(&call, StatusCode::OK, |desk| desk.agent_profiles()).await
+}
+
+/// `GET /api/agent-profiles/{name}`.
+pub async fn agent_get(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    read(&call, move |desk| desk.agent_profile(&name)).await
+}
+
+/// `POST /api/agent-profiles/{name}`.
+pub async fn agent_save(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    change(&call, StatusCode::CREATED, move |desk| {
+        desk.save_agent_profile(&name, body.as_ref().map(|(json, _)| json))
+    })
+    .await
+}
+
+/// `DELETE /api/agent-profiles/{name}`.
+pub async fn agent_delete(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.delete_agent_profile(&name)
+    })
+    .await
+}
+
+/// `POST /api/agent-profiles/{name}/rename`.
+pub async fn agent_rename(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.rename_agent_profile(&name, body.as_ref().map(|(json, _)| json))
+    })
+    .await
+}
+
+/// `POST /api/agent-profiles/{id}/activate`.
+pub async fn agent_activate(call: Call) -> Result<Reply, Error> {
+    let id = call.value(0);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.activate_agent_profile(&id)
+    })
+    .await
+}
+
+/// `GET /api/meta-profiles`.
+pub async fn meta_list(call: Call) -> Result<Reply, Error> {
+    read(&call, |desk| desk.meta_profiles()).await
+}
+
+/// `GET /api/meta-profiles/{name}`.
+pub async fn meta_get(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    read(&call, move |desk| desk.meta_profile(&name)).await
+}
+
+/// `POST /api/meta-profiles/{name}`.
+pub async fn meta_save(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    change(&call, StatusCode::CREATED, move |desk| {
+        desk.save_meta_profile(&name, body.as_ref().map(|(json, _)| json))
+    })
+    .await
+}
+
+/// `DELETE /api/meta-profiles/{name}`.
+pub async fn meta_delete(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.delete_meta_profile(&name)
+    })
+    .await
+}
+
+/// `POST /api/meta-profiles/{name}/activate`.
+pub async fn meta_activate(call: Call) -> Result<Reply, Error> {
+    let name = call.value(0);
+    change(&call, StatusCode::OK, move |desk| {
+        desk.activate_meta_profile(&name)
+    })
+    .await
+}
