@@ -2,6 +2,7 @@
 
 mod purge;
 mod road;
+mod run;
 mod secret;
 mod serve;
 mod transfer;
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use strongroom_agent::child;
+use strongroom_agent::isolate::Refusal;
 use strongroom_agent::openhands::{FillError, ImportError};
 use strongroom_vault::{Opened, Options, Vault};
 
@@ -31,7 +34,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 the vault stays locked, or the command line or a \
-                          variable can't be used";
+                          variable can't be used. `run` ends with the status of its command, or 128 and the number \
+                          of the signal that ended it; 126 and 127 if the command can't be run or found";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -39,6 +43,8 @@ enum Verb {
     Serve(serve::Arguments),
     /// Store, read, list and delete secrets, with or without a server
     Secret(secret::Arguments),
+    /// Run a command with the vault's secrets in its environment, and hide them in its output
+    Run(run::Arguments),
     /// Take over the files of another program; also while a server holds the vault
     Import(transfer::Import),
     /// Write the files of another program; also while a server holds the vault
@@ -84,13 +90,18 @@ impl Place {
         Ok(Open { vault, opened, dir })
     }
 
-    /// The road to a vault that has to be there already, or to the server that holds it.
-    fn road(&self, env: &mut Environment) -> Result<Road, Failure> {
+    /// The directory of a vault that has to be there already: opening an empty one would make a vault.
+    fn existing_dir(&self, env: &Environment) -> Result<PathBuf, Failure> {
         let dir = self.dir(env)?;
-        // Opening an empty directory would make a vault there.
         if !dir.join("vault").exists() {
             return Err(Failure::NoVault(dir));
         }
+        Ok(dir)
+    }
+
+    /// The road to a vault that has to be there already, or to the server that holds it.
+    fn road(&self, env: &mut Environment) -> Result<Road, Failure> {
+        self.existing_dir(env)?;
         self.road_or_new(env)
     }
 
@@ -104,16 +115,20 @@ impl Place {
         };
         let opened = self.open(env);
         if let Ok(open) = &opened {
-            for line in open.key_notes() {
-                // Not on standard output: that is for what was asked for.
-                let _ = writeln!(std::io::stderr(), "Keys: {line}");
-            }
+            open.say_notes();
         }
         Road::to(opened, config, &dir)
     }
 }
 
 impl Open {
+    /// Says what a person has to know about the keys; not on standard output: that is for what was asked for.
+    fn say_notes(&self) {
+        for line in self.key_notes() {
+            let _ = writeln!(std::io::stderr(), "Keys: {line}");
+        }
+    }
+
     /// What a person has to know about the keys.
     fn key_notes(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.opened.notes.iter().map(ToString::to_string).collect();
@@ -140,6 +155,12 @@ enum Failure {
     /// The server's words.
     Refused(String),
     Input(&'static str),
+    /// A secret is not to be had, or not to be handed over.
+    Secret(String),
+    /// The command that was to run could not be started, or watched.
+    Child(child::Error),
+    /// It could not be isolated, which was required.
+    Isolation(Refusal),
     /// `verify` has said what it found.
     Damaged,
     /// The state directory of an agent-server that was to be taken over can't be.
@@ -152,6 +173,9 @@ impl Failure {
     fn code(&self) -> u8 {
         use strongroom_vault::Error as V;
         match self {
+            // As shells and `env` have it.
+            Self::Child(child::Error::NotFound { .. }) => 127,
+            Self::Child(child::Error::NotAllowed { .. }) => 126,
             Self::Setting(_)
             | Self::Import(_)
             | Self::Bind(BindError::NeedsKey(_) | BindError::AnyOrigin)
@@ -163,6 +187,9 @@ impl Failure {
             | Self::Client(_)
             | Self::Refused(_)
             | Self::Input(_)
+            | Self::Secret(_)
+            | Self::Child(_)
+            | Self::Isolation(_)
             | Self::Fill(_)
             | Self::Damaged => 1,
         }
@@ -184,6 +211,9 @@ impl fmt::Display for Failure {
             Self::Client(error) => error.fmt(f),
             Self::Refused(words) => f.write_str(words),
             Self::Input(why) => f.write_str(why),
+            Self::Secret(why) => f.write_str(why),
+            Self::Child(error) => with_source(f, error),
+            Self::Isolation(refusal) => write!(f, "the command was not started. {refusal}"),
             Self::Import(error) => write!(
                 f,
                 "the directory holds the state of an OpenHands agent-server, and {error}; no file was changed"
@@ -191,6 +221,14 @@ impl fmt::Display for Failure {
             Self::Fill(error) => error.fmt(f),
             Self::Damaged => f.write_str("the vault is damaged, see above"),
         }
+    }
+}
+
+/// An error, and the one that lies under it.
+fn with_source(f: &mut fmt::Formatter<'_>, error: &dyn std::error::Error) -> fmt::Result {
+    match error.source() {
+        Some(source) => write!(f, "{error}: {source}"),
+        None => write!(f, "{error}"),
     }
 }
 
@@ -203,6 +241,22 @@ impl From<Unusable> for Failure {
 impl From<strongroom_vault::Error> for Failure {
     fn from(error: strongroom_vault::Error) -> Self {
         Self::Vault(error)
+    }
+}
+
+impl From<child::Error> for Failure {
+    fn from(error: child::Error) -> Self {
+        Self::Child(error)
+    }
+}
+
+impl From<strongroom_agent::secrets::Error> for Failure {
+    fn from(error: strongroom_agent::secrets::Error) -> Self {
+        let source = std::error::Error::source(&error);
+        Self::Secret(match source {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })
     }
 }
 
@@ -225,20 +279,25 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
         }
     };
     let done = match &cli.verb {
-        Verb::Serve(arguments) => serve::run(arguments, env),
-        Verb::Secret(arguments) => secret::run(arguments, &mut env),
-        Verb::Import(arguments) => transfer::import(arguments, &mut env),
-        Verb::Export(arguments) => transfer::export(arguments, &mut env),
-        Verb::Verify(place) => verify::run(place, &mut env),
-        Verb::Purge(place) => purge::run(place, &mut env),
+        Verb::Run(arguments) => run::run(arguments, &mut env),
+        Verb::Serve(arguments) => done(serve::run(arguments, env)),
+        Verb::Secret(arguments) => done(secret::run(arguments, &mut env)),
+        Verb::Import(arguments) => done(transfer::import(arguments, &mut env)),
+        Verb::Export(arguments) => done(transfer::export(arguments, &mut env)),
+        Verb::Verify(place) => done(verify::run(place, &mut env)),
+        Verb::Purge(place) => done(purge::run(place, &mut env)),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
             ExitCode::from(failure.code())
         }
     }
+}
+
+fn done(verb: Result<(), Failure>) -> Result<ExitCode, Failure> {
+    verb.map(|()| ExitCode::SUCCESS)
 }
 
 /// Writes lines to standard output. That nobody reads them is no reason to stop.

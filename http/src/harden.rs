@@ -9,10 +9,17 @@ const OTHER_DESCRIPTORS: u64 = 256;
 /// descriptors to what the connections need. Gives what could not be had, for the message at start.
 #[must_use]
 pub fn harden() -> Vec<&'static str> {
+    let mut missing = private();
+    descriptors(&mut missing);
+    missing
+}
+
+/// Switches off core dumps, also for children, and reading by other processes of the same user.
+#[must_use]
+pub fn private() -> Vec<&'static str> {
     let mut missing = Vec::new();
     no_core(&mut missing);
     not_dumpable(&mut missing);
-    descriptors(&mut missing);
     missing
 }
 

@@ -76,3 +76,16 @@ pub const ORIGIN_REGEX_BYTES_MAX: usize = 256 * 1024;
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The pipe between a command and the server in its own process.
 pub const PIPE_BYTES: usize = 64 * 1024;
+
+/// Output of a command that is read at once by `run`.
+pub const RUN_READ_BYTES: usize = 16 * 1024;
+/// Output that is written at once: what a pipe with any room takes without blocking (`PIPE_BUF` of Linux).
+pub const RUN_WRITE_BYTES: usize = 4096;
+/// Keys that are read at once.
+pub const RUN_TYPED_BYTES: usize = 1024;
+/// Quiet on a terminal after which the first bytes of what could become a secret are shown.
+pub const RUN_QUIET_MS: i64 = 50;
+/// How often a command is looked at where the system can't announce its end.
+pub const RUN_POLL_MS: i64 = 20;
+/// What is still read of outputs that others hold open after the command's end.
+pub const RUN_REST_BYTES_MAX: usize = 1024 * 1024;

@@ -1,7 +1,7 @@
 //! The socket in the data directory: the road of local commands to a server that holds the vault.
 //!
 //! Whoever may connect owns the data: the directory is 0700, the socket 0600, and the peer's user is checked
-//! again at each connection.
+//! again at each connection. What this process has started is refused: a command of an agent runs as our user.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use strongroom_agent::isolate::is_descendant;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
@@ -63,9 +64,19 @@ impl Drop for OwnerSocket {
 
 fn is_owner(stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid().as_raw();
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
+    stream.peer_cred().is_ok_and(|peer| {
+        (peer.uid() == ours || peer.uid() == 0) && !is_child(peer.pid())
+    })
+}
+
+/// Whether a peer is a descendant of this process. One that can't be told, such as a process of another container,
+/// counts as one where the system tells at all.
+fn is_child(pid: Option<i32>) -> bool {
+    let own = std::process::id();
+    match pid.and_then(|pid| u32::try_from(pid).ok()) {
+        Some(pid) => pid != own && is_descendant(pid, own),
+        None => cfg!(target_os = "linux"),
+    }
 }
 
 /// Connects to the server that holds the vault in `dir`. Needs to be called inside a tokio runtime with IO.

@@ -71,7 +71,7 @@ impl Signals {
     }
 
     /// The next one that came, without waiting.
-    pub fn next(&mut self) -> Option<Arrived> {
+    pub fn take(&mut self) -> Option<Arrived> {
         let mut bytes = [0; NOTE_BYTES];
         // Nothing there, or the whole of a note: they are far below what a pipe takes at once.
         self.notes.read_exact(&mut bytes).ok()?;
@@ -157,15 +157,15 @@ mod tests {
         let urgent = Signal::URG;
         let mut signals = Signals::catch(&[urgent]).unwrap();
         assert!(Signals::catch(&[urgent]).is_err(), "one at a time");
-        assert_eq!(signals.next(), None);
+        assert_eq!(signals.take(), None);
         kill_process(getpid(), urgent).unwrap();
         let mut ready = [PollFd::new(&signals, PollFlags::IN)];
         // A signal to ourselves may be delivered to another thread, hence a little later.
         while poll(&mut ready, None).is_err() {}
         let sender = Some(getpid().as_raw_nonzero().get());
-        assert_eq!(signals.next(), Some(Arrived { signal: urgent, sender }));
+        assert_eq!(signals.take(), Some(Arrived { signal: urgent, sender }));
         drop(signals);
         kill_process(getpid(), urgent).unwrap();
-        assert_eq!(Signals::catch(&[urgent]).unwrap().next(), None);
+        assert_eq!(Signals::catch(&[urgent]).unwrap().take(), None);
     }
 }

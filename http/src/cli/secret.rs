@@ -12,10 +12,12 @@ use strongroom_agent::json::{Json, Object};
 use zeroize::Zeroizing;
 
 use super::{Failure, Place, say};
+use crate::client::Answered;
 use crate::config::Environment;
 use crate::limits::SECRET_BYTES_MAX;
 
-const SECRETS: &str = "/api/settings/secrets";
+/// Where secrets are listed and stored.
+pub(super) const ROUTE: &str = "/api/settings/secrets";
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -98,7 +100,7 @@ fn set(
     let body = Json::Object(body).to_bytes();
     place
         .road_or_new(env)?
-        .ask(Method::PUT, SECRETS, Some(body))?;
+        .ask(Method::PUT, ROUTE, Some(body))?;
     Ok(())
 }
 
@@ -113,11 +115,19 @@ fn get(name: &str, place: &Place, env: &mut Environment) -> Result<(), Failure> 
 }
 
 fn list(json: bool, place: &Place, env: &mut Environment) -> Result<(), Failure> {
-    let answered = place.road(env)?.ask(Method::GET, SECRETS, None)?;
+    let answered = place.road(env)?.ask(Method::GET, ROUTE, None)?;
     if json {
         say(&String::from_utf8_lossy(&answered.body));
         return Ok(());
     }
+    for (name, description) in listed(&answered)? {
+        say(format!("{name}\t{description}").trim_end());
+    }
+    Ok(())
+}
+
+/// The names and descriptions in the server's list.
+pub(super) fn listed(answered: &Answered) -> Result<Vec<(String, String)>, Failure> {
     let answer = answered.json();
     let secrets = answer
         .as_ref()
@@ -127,19 +137,20 @@ fn list(json: bool, place: &Place, env: &mut Environment) -> Result<(), Failure>
             "the server's answer is no list".to_owned(),
         ));
     };
-    for secret in secrets.iter().filter_map(Json::as_object) {
+    let secrets = secrets.iter().filter_map(Json::as_object);
+    let listed = secrets.map(|secret| {
         let text = |member| match secret.get(member) {
-            Some(Json::Text(text)) => text.expose(),
-            _ => "",
+            Some(Json::Text(text)) => text.expose().to_owned(),
+            _ => String::new(),
         };
-        say(format!("{}\t{}", text("name"), text("description")).trim_end());
-    }
-    Ok(())
+        (text("name"), text("description"))
+    });
+    Ok(listed.collect())
 }
 
 /// The route of one secret. Whatever the name is, it stays one segment.
-fn path(name: &str) -> String {
-    let mut path = format!("{SECRETS}/");
+pub(super) fn path(name: &str) -> String {
+    let mut path = format!("{ROUTE}/");
     for byte in name.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => path.push(char::from(byte)),
