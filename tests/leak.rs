@@ -12,7 +12,7 @@ use crate::wire::{SECRETS, Wire};
 const PIECE: usize = 16;
 
 /// A text that is nowhere else: 40 random letters and digits behind a letter.
-fn canary(number: u64) -> String {
+pub(crate) fn canary(number: u64) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut text = "c".to_owned();
     for word in 0..4 {
@@ -24,7 +24,7 @@ fn canary(number: u64) -> String {
 }
 
 /// Finds whole canaries and pieces of 16 bytes of them, at any offset, in one pass.
-struct Finder<'a> {
+pub(crate) struct Finder<'a> {
     canaries: &'a [String],
     /// The first 8 bytes of each piece, with where it is from.
     starts: HashMap<[u8; 8], (usize, usize)>,
@@ -33,10 +33,10 @@ struct Finder<'a> {
 }
 
 /// What was found: (whole, pieces).
-type Found = (usize, usize);
+pub(crate) type Found = (usize, usize);
 
 impl<'a> Finder<'a> {
-    fn new(canaries: &'a [String]) -> Self {
+    pub(crate) fn new(canaries: &'a [String]) -> Self {
         let mut finder = Self {
             canaries,
             starts: HashMap::new(),
@@ -57,7 +57,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Counts whole canaries, and pieces that do not overlap each other or a whole one.
-    fn count(&self, bytes: &[u8]) -> Found {
+    pub(crate) fn count(&self, bytes: &[u8]) -> Found {
         let (mut whole, mut pieces, mut at) = (0, 0, 0);
         while let Some(start) = bytes[at..].first_chunk::<8>() {
             at += 1;
@@ -95,16 +95,16 @@ fn the_finder_finds_what_it_should() {
 }
 
 /// Every file below `dir`, one after the other, its path included.
-fn on_disk(dir: &Path) -> Vec<u8> {
+pub(crate) fn on_disk(dir: &Path) -> Vec<u8> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
-        all.extend(if path.is_dir() {
-            on_disk(&path)
-        } else {
-            fs::read(&path).unwrap()
-        });
+        if path.is_dir() {
+            all.extend(on_disk(&path));
+        } else if path.is_file() {
+            all.extend(fs::read(&path).unwrap()); // and no socket
+        }
     }
     all
 }
@@ -200,7 +200,7 @@ fn purge_leaves_no_sealed_byte_of_what_was_deleted() {
 
 /// All that can be read of a process's memory, searched piece by piece; `None` if this is not allowed.
 #[cfg(target_os = "linux")]
-fn in_memory(pid: u32, finder: &Finder<'_>) -> Option<Found> {
+pub(crate) fn in_memory(pid: u32, finder: &Finder<'_>) -> Option<Found> {
     use std::os::unix::fs::FileExt as _;
     let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
@@ -303,7 +303,7 @@ fn thirty_puts_and_gets_leave_nothing_in_the_servers_memory() {
 /// The count once the server had time to drop what it has just answered with: the answer reaches us before the
 /// server has come back from writing it.
 #[cfg(target_os = "linux")]
-fn settled(pid: u32, finder: &Finder<'_>) -> Found {
+pub(crate) fn settled(pid: u32, finder: &Finder<'_>) -> Found {
     let mut found = None;
     for _ in 0..5 {
         let now = in_memory(pid, finder);

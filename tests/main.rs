@@ -15,9 +15,13 @@ mod crash;
 #[cfg(test)]
 mod leak;
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod run;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

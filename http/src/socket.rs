@@ -64,9 +64,9 @@ impl Drop for OwnerSocket {
 
 fn is_owner(stream: &UnixStream) -> bool {
     let ours = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| {
-        (peer.uid() == ours || peer.uid() == 0) && !is_child(peer.pid())
-    })
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| (peer.uid() == ours || peer.uid() == 0) && !is_child(peer.pid()))
 }
 
 /// Whether a peer is a descendant of this process. One that can't be told, such as a process of another container,
@@ -106,6 +106,8 @@ fn through<T>(dir: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io::Resu
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[tokio::test]
@@ -127,5 +129,37 @@ mod tests {
         drop(again);
         assert!(connect(&dir).await.is_err());
         fs::remove_dir_all(&temporary).unwrap();
+    }
+
+    /// Connects where it is told to, and waits until it is let go. Run by the test below in a process of its own.
+    #[test]
+    #[ignore = "a role in another test"]
+    fn role_of_a_child() {
+        let path = std::env::var_os("STRONGROOM_TEST_SOCKET").unwrap();
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn what_we_have_started_does_not_get_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = OwnerSocket::bind(dir.path()).unwrap();
+        let role = ["--exact", "socket::tests::role_of_a_child", "--ignored"];
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child
+            .args(role)
+            .env("STRONGROOM_TEST_SOCKET", dir.path().join(NAME));
+        let knock = async {
+            let played = tokio::task::spawn_blocking(move || child.output().unwrap()).await;
+            assert!(played.unwrap().status.success());
+            connect(dir.path()).await.unwrap()
+        };
+        let log = Log::default();
+        let both = async { tokio::join!(socket.accept(&log), knock) };
+        let (accepted, _ours) = tokio::time::timeout(Duration::from_secs(60), both)
+            .await
+            .expect("the child was let go");
+        let peer = accepted.peer_cred().unwrap().pid().unwrap();
+        assert_eq!(u32::try_from(peer).unwrap(), std::process::id());
     }
 }

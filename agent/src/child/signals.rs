@@ -49,12 +49,8 @@ impl Signals {
         for end in [reader.as_fd(), writer.as_fd()] {
             fcntl_setfl(end, fcntl_getfl(end)? | OFlags::NONBLOCK)?;
         }
-        let taken = NOTES.compare_exchange(
-            -1,
-            writer.as_raw_fd(),
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let taken =
+            NOTES.compare_exchange(-1, writer.as_raw_fd(), Ordering::AcqRel, Ordering::Acquire);
         if taken.is_err() {
             return Err(io::Error::from(io::ErrorKind::ResourceBusy));
         }
@@ -128,7 +124,11 @@ extern "C" fn note(signal: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
         let by_process = !cfg!(target_os = "linux") || (*info).si_code <= 0;
         let note: Note = [signal, if by_process { (*info).si_pid() } else { 0 }];
         // A full pipe means that nobody has looked for hundreds of signals.
-        libc::write(NOTES.load(Ordering::Acquire), note.as_ptr().cast(), NOTE_BYTES);
+        libc::write(
+            NOTES.load(Ordering::Acquire),
+            note.as_ptr().cast(),
+            NOTE_BYTES,
+        );
         *errno = saved;
     }
 }
@@ -163,7 +163,13 @@ mod tests {
         // A signal to ourselves may be delivered to another thread, hence a little later.
         while poll(&mut ready, None).is_err() {}
         let sender = Some(getpid().as_raw_nonzero().get());
-        assert_eq!(signals.take(), Some(Arrived { signal: urgent, sender }));
+        assert_eq!(
+            signals.take(),
+            Some(Arrived {
+                signal: urgent,
+                sender
+            })
+        );
         drop(signals);
         kill_process(getpid(), urgent).unwrap();
         assert_eq!(Signals::catch(&[urgent]).unwrap().take(), None);

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hyper::Method;
-use strongroom_agent::child::{Launch, LACKS};
+use strongroom_agent::child::{LACKS, Launch};
 use strongroom_agent::inject::{Handed, Show};
 use strongroom_agent::isolate::{Availability, Guard, Isolation};
 use strongroom_agent::lender::{Lender, NAMESPACE};
@@ -70,7 +70,9 @@ pub(super) fn run(arguments: &Arguments, env: &mut Environment) -> Result<ExitCo
     let streams = Streams::plan(redactor)?;
     let launch = launch(arguments, given, &guard)?;
     let exit = streams.run(launch)?;
-    Ok(ExitCode::from(u8::try_from(exit.code() & 0xff).unwrap_or(u8::MAX)))
+    Ok(ExitCode::from(
+        u8::try_from(exit.code() & 0xff).unwrap_or(u8::MAX),
+    ))
 }
 
 fn isolated(arguments: &Arguments, dir: &Path) -> Result<Guard, Failure> {
@@ -78,10 +80,17 @@ fn isolated(arguments: &Arguments, dir: &Path) -> Result<Guard, Failure> {
     let keys = [&place.identity, &place.secret_key_file];
     // One that is no file (a pipe of the shell's, say) is gone once it was read.
     let keys = keys.into_iter().flatten().filter(|path| path.is_file());
-    let hidden: Vec<&Path> = std::iter::once(dir).chain(keys.map(|path| &**path)).collect();
-    let guard = arguments.isolate.prepare(&hidden).map_err(Failure::Isolation)?;
+    let hidden: Vec<&Path> = std::iter::once(dir)
+        .chain(keys.map(|path| &**path))
+        .collect();
+    let guard = arguments
+        .isolate
+        .prepare(&hidden)
+        .map_err(Failure::Isolation)?;
     if let Availability::Refused(refusal) = guard.availability() {
-        warn(&format!("CMD is not isolated and can read the vault's key. {refusal}"));
+        warn(&format!(
+            "CMD is not isolated and can read the vault's key. {refusal}"
+        ));
     }
     if let Some(lacks) = LACKS {
         warn(lacks);
@@ -136,11 +145,19 @@ fn gather(arguments: &Arguments, env: &mut Environment, dir: &Path) -> Result<Gi
 
 fn from_vault(vault: &Vault, arguments: &Arguments) -> Result<Given, Failure> {
     let lender = Lender::new(vault)?;
-    let names = lender.list()?.into_iter().map(|record| record.name.as_str().to_owned());
-    choose(arguments, &names.collect::<Vec<_>>(), lender.redactor(), |name| {
-        let value = lender.value(&Name::new(name)?)?;
-        value.map(|value| value.bytes).ok_or_else(|| absent(name))
-    })
+    let names = lender
+        .list()?
+        .into_iter()
+        .map(|record| record.name.as_str().to_owned());
+    choose(
+        arguments,
+        &names.collect::<Vec<_>>(),
+        lender.redactor(),
+        |name| {
+            let value = lender.value(&Name::new(name)?)?;
+            value.map(|value| value.bytes).ok_or_else(|| absent(name))
+        },
+    )
 }
 
 fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> {

@@ -110,7 +110,9 @@ impl Streams {
                 true => self.output.as_fd(),
                 false => self.errors.as_fd(),
             };
-            relay.flows.push(Flow::new(ours, to, redactor, Medium::Terminal));
+            relay
+                .flows
+                .push(Flow::new(ours, to, redactor, Medium::Terminal));
         }
         if let Some(output) = output {
             let flow = Flow::new(output.into(), self.output.as_fd(), redactor, Medium::Pipe);
@@ -151,7 +153,9 @@ impl<'a> Keys<'a> {
         let mut room = Zeroizing::new([0; RUN_TYPED_BYTES]);
         match rustix::io::read(input, &mut *room) {
             Ok(0) => self.input = None,
-            Ok(count) => self.typed = Zeroizing::new(room.get(..count).unwrap_or_default().to_vec()),
+            Ok(count) => {
+                self.typed = Zeroizing::new(room.get(..count).unwrap_or_default().to_vec())
+            }
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(_) => self.input = None,
         }
@@ -230,10 +234,10 @@ impl<'a> Flow<'a> {
 
     /// After quiet, what can be shown of what is held back.
     fn show_early(&mut self) {
-        if let Some(mask) = &mut self.mask
-            && self.live
-            && self.waiting.is_none()
-        {
+        if !self.live || !self.next().is_empty() {
+            return;
+        }
+        if let Some(mask) = &mut self.mask {
             self.waiting = Some(mask.flush_quiet());
             self.quiet = true;
         }
@@ -342,7 +346,11 @@ impl<'a> Relay<'a> {
                 let open = self.flows.iter_mut().filter(|flow| flow.from.is_some());
                 open.for_each(Flow::end);
             }
-            if self.flows.iter().all(|flow| flow.from.is_none() && flow.next().is_empty()) {
+            if self
+                .flows
+                .iter()
+                .all(|flow| flow.from.is_none() && flow.next().is_empty())
+            {
                 return Ok(exit);
             }
         }
@@ -389,9 +397,13 @@ impl<'a> Relay<'a> {
             .collect();
         match poll(&mut polled, longest.as_ref()) {
             Err(Errno::INTR) => return Ok(vec![Watched::Signals]),
-            polled => polled.map_err(|error| Failure::System("can't wait for the command", error.into()))?,
+            polled => polled
+                .map_err(|error| Failure::System("can't wait for the command", error.into()))?,
         };
-        let ready = watched.iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
+        let ready = watched
+            .iter()
+            .zip(&polled)
+            .filter(|(_, polled)| !polled.revents().is_empty());
         Ok(ready.map(|((what, ..), _)| *what).collect())
     }
 
