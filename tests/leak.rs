@@ -100,11 +100,13 @@ pub(crate) fn on_disk(dir: &Path) -> Vec<u8> {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
-        if path.is_dir() {
-            all.extend(on_disk(&path));
+        all.extend(if path.is_dir() {
+            on_disk(&path)
         } else if path.is_file() {
-            all.extend(fs::read(&path).unwrap()); // and no socket
-        }
+            fs::read(&path).unwrap()
+        } else {
+            Vec::new() // the socket for commands
+        });
     }
     all
 }

@@ -10,12 +10,28 @@ use std::path::Path;
 use crate::program::root;
 
 /// The only modules that may hold `unsafe`.
-const UNSAFE: &[&str] = &["http/src/scrub.rs", "vault/src/alloc.rs"];
+const UNSAFE: &[&str] = &[
+    "agent/src/arena.rs",
+    "agent/src/child/exec.rs",
+    "agent/src/child/signals.rs",
+    "agent/src/child/vfork.rs",
+    "agent/src/isolate/cover.rs",
+    "http/src/scrub.rs",
+    "vault/src/alloc.rs",
+];
 
 /// The only modules that may look at a secret's bytes, tests left out.
 const EXPOSE: &[&str] = &[
+    "agent/src/inject.rs",        // into a child's environment
+    "agent/src/inject/handed.rs", // into a file for a child
     "agent/src/json.rs",          // its own texts
     "agent/src/json/write.rs",    // into a body
+    "agent/src/net/slip.rs",      // headers with credentials, onto the wire
+    "agent/src/redact/check.rs",  // of a fuzz target
+    "agent/src/redact/set.rs",    // into fingerprints
+    "agent/src/secrets.rs",       // a source, and the session key in its headers
+    "agent/src/secrets/entry.rs", // a source
+    "agent/src/source.rs",        // into the bytes of a source
     "http/src/auth.rs",           // session keys, into digests
     "http/src/config.rs",         // variables, as what they are for
     "http/src/log.rs",            // the line that is written, which holds no secret
@@ -65,19 +81,18 @@ impl File {
             || self.path.ends_with("/conformance.rs")
     }
 
-    /// The lines in front of the tests, which stand last, without comments.
-    fn code(&self) -> impl Iterator<Item = &str> {
-        let lines = self
-            .text
-            .lines()
-            .take_while(|line| *line != "#[cfg(test)]" || !self.tests_follow(line));
-        lines.map(|line| line.split_once("//").map_or(line, |(code, _)| code))
-    }
-
-    /// Whether the attribute at `line` (a slice of the text) is that of the tests' module.
-    fn tests_follow(&self, line: &str) -> bool {
-        let at = line.as_ptr() as usize - self.text.as_ptr() as usize;
-        self.text[at..].starts_with("#[cfg(test)]\nmod tests {")
+    /// The lines without comments, and without the module of tests.
+    fn code(&self) -> Vec<&str> {
+        let (mut code, mut tests, mut before) = (Vec::new(), false, "");
+        for line in self.text.lines() {
+            tests |= before == "#[cfg(test)]" && line == "mod tests {";
+            if !tests {
+                code.push(line.split_once("//").map_or(line, |(code, _)| code));
+            }
+            tests &= line != "}";
+            before = line;
+        }
+        code
     }
 }
 
@@ -138,7 +153,7 @@ fn listed(what: &str, list: &[&str], has: impl Fn(&File) -> bool) {
 
 #[test]
 fn unsafe_is_in_the_listed_modules_alone_and_explained() {
-    let blocks = |file: &File| file.code().any(|line| says(line, "unsafe"));
+    let blocks = |file: &File| file.code().iter().any(|line| says(line, "unsafe"));
     listed("unsafe", UNSAFE, |file| blocks(file));
     for file in files().iter().filter(|file| UNSAFE.contains(&&*file.path)) {
         let allows = file
@@ -174,7 +189,7 @@ fn secrets_are_looked_at_in_the_listed_modules_alone() {
     listed("expose()", EXPOSE, |file| {
         !file.is_test()
             && !file.path.starts_with("fuzz/")
-            && file.code().any(|line| line.contains(".expose()"))
+            && file.code().iter().any(|line| line.contains(".expose()"))
     });
 }
 
@@ -230,7 +245,7 @@ fn files_stay_short() {
         let lines = if file.is_test() {
             file.text.lines().count()
         } else {
-            file.code().count()
+            file.code().len()
         };
         let excused = LONG.iter().any(|(path, _)| *path == file.path);
         assert_eq!(

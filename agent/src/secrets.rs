@@ -18,8 +18,11 @@ use crate::net::Address;
 use crate::redact::{Redactor, ValueId};
 use crate::source::{Holder, Kept, Read, Rights, Source, check_lookup, is_secret_header};
 
+mod entry;
 mod error;
 
+use entry::{Entry, Kind};
+pub use entry::{Listed, Shown};
 pub use error::Error;
 
 /// The header that names a session key of ours.
@@ -50,32 +53,6 @@ struct Shared {
     writing: Mutex<()>,
 }
 
-/// A source, as far as it may lie in memory.
-struct Entry {
-    description: Option<String>,
-    record: Name,
-    kind: Kind,
-}
-
-enum Kind {
-    Static,
-    Vault {
-        holder: Holder,
-        name: Name,
-    },
-    Own {
-        holder: Holder,
-        name: Name,
-        url: String,
-        shown: Vec<(String, String)>,
-    },
-    Foreign {
-        address: Address,
-        url: String,
-        shown: Vec<(String, String)>,
-    },
-}
-
 /// A source to be set.
 pub struct Setting {
     /// Under which name.
@@ -84,33 +61,6 @@ pub struct Setting {
     pub description: Option<String>,
     /// Where the value comes from.
     pub source: Source,
-}
-
-/// What may be shown of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name.
-    pub name: String,
-    /// The text about it.
-    pub description: Option<String>,
-    /// Its kind.
-    pub kind: Shown,
-}
-
-/// What may be shown of where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// A static value.
-    Static,
-    /// A secret of the vault.
-    Vault,
-    /// A LookupSecret.
-    Lookup {
-        /// Its URL.
-        url: String,
-        /// Those of its headers that hold no credential.
-        headers: Vec<(String, String)>,
-    },
 }
 
 impl Secrets {
@@ -262,7 +212,7 @@ impl Shared {
                     continue;
                 };
                 self.learn(&name, &value.bytes)?;
-                let kind = self.kind(&name, &value.bytes)?;
+                let kind = Kind::of(&name, &value.bytes)?;
                 let entry = Entry {
                     description: record.description,
                     record: record.name,
@@ -292,36 +242,6 @@ impl Shared {
         learnt.map_err(|error| Error::mask(name, error))
     }
 
-    fn kind(&self, name: &str, kept: &Plaintext) -> Result<Kind, Error> {
-        let damaged = || Error::Damaged {
-            name: name.to_owned(),
-        };
-        let named = |name: &str| Name::new(name).map_err(|_| damaged());
-        Ok(match Read::parse(kept.expose()).ok_or_else(damaged)? {
-            Read::Static(_) => Kind::Static,
-            Read::Vault { holder, name } => Kind::Vault {
-                holder,
-                name: named(name)?,
-            },
-            Read::Own {
-                holder,
-                name,
-                url,
-                headers,
-            } => Kind::Own {
-                holder,
-                name: named(name)?,
-                url: url.to_owned(),
-                shown: shown(&headers),
-            },
-            Read::Foreign { url, headers } => Kind::Foreign {
-                address: Address::parse(url).map_err(|_| damaged())?,
-                url: url.to_owned(),
-                shown: shown(&headers),
-            },
-        })
-    }
-
     fn set(&self, settings: Vec<Setting>, by: &Holder) -> Result<(), Error> {
         let _writing = self.write_lock();
         let (mut transaction, mut entries) = (Transaction::new(), Vec::new());
@@ -336,7 +256,7 @@ impl Shared {
             };
             let record = Name::new(&name).map_err(bad)?;
             let kept = self.kept(&name, source, by)?;
-            let kind = self.kind(&name, &kept)?;
+            let kind = Kind::of(&name, &kept)?;
             self.learn(&name, &kept)?;
             let put = Put {
                 description: description.clone(),
@@ -508,35 +428,6 @@ impl Shared {
             _ => Err(damaged()),
         }
     }
-}
-
-impl Entry {
-    fn listed(&self, name: &str) -> Listed {
-        let kind = match &self.kind {
-            Kind::Static => Shown::Static,
-            Kind::Vault { .. } => Shown::Vault,
-            Kind::Own { url, shown, .. } | Kind::Foreign { url, shown, .. } => Shown::Lookup {
-                url: url.clone(),
-                headers: shown.clone(),
-            },
-        };
-        Listed {
-            name: name.to_owned(),
-            description: self.description.clone(),
-            kind,
-        }
-    }
-}
-
-fn shown(headers: &[(&str, &[u8])]) -> Vec<(String, String)> {
-    let open = headers.iter().filter(|(name, _)| !is_secret_header(name));
-    open.map(|(name, value)| {
-        (
-            (*name).to_owned(),
-            String::from_utf8_lossy(value).into_owned(),
-        )
-    })
-    .collect()
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn json(value: &[u8], present: Chars, room: &mut Vec<u8>, visit: &mut dyn FnMut(
     }
 }
 
-/// One \uXXXX.
+/// `\u` and four digits.
 fn unit(code: u16, digits: &[u8; 16], out: &mut Vec<u8>) {
     let [high, low] = code.to_be_bytes();
     out.extend_from_slice(b"\\u");
