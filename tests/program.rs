@@ -1,7 +1,7 @@
 //! The program as a child process: how it is started, what it says, how it ends.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,7 +26,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A command line and an environment that holds nothing else.
-pub(crate) struct Setup(Command, Vec<u8>);
+pub(crate) struct Setup(Command);
 
 impl Setup {
     /// `serve` on any free port of loopback, with its data in `dir`.
@@ -53,14 +53,7 @@ impl Setup {
         let mut command = Command::new(program);
         command.env_clear().stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command, Vec::new())
-    }
-
-    /// What it reads from standard input; nothing without further word.
-    pub(crate) fn input(mut self, text: &str) -> Self {
-        self.0.stdin(Stdio::piped());
-        self.1 = text.into();
-        self
+        Self(command)
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -103,9 +96,6 @@ impl Setup {
     /// Starts the program without waiting for anything.
     pub(crate) fn launch(mut self) -> Program {
         let mut child = self.0.spawn().expect("the binary starts");
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(&self.1).expect("a short input");
-        }
         let said = Arc::new(Said::default());
         let readers = [
             listen(child.stdout.take().expect("piped"), &said),

@@ -54,6 +54,8 @@ impl Stage {
         let elsewhere = root.path().join("elsewhere.txt");
         fs::write(&elsewhere, "AGE-SECRET-KEY of another kind").unwrap();
         fs::copy(BINARY, &program).unwrap();
+        let value = root.path().join("value");
+        fs::write(&value, VALUE).unwrap();
         for path in [&data, &elsewhere] {
             chown(path, Some(user), Some(user)).unwrap();
         }
@@ -68,7 +70,7 @@ impl Stage {
             .args(["set", "TOKEN"])
             .arg("--data-dir")
             .arg(&stage.data);
-        let ended = made.input(VALUE).run();
+        let ended = made.input(fs::File::open(&value).unwrap()).run();
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         stage
     }
