@@ -163,6 +163,24 @@ fn the_data_directory_shows_no_name_no_description_and_no_value() {
     assert_eq!(finder.count(&on_disk(dir.path())), (1, 0));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn keys_that_came_in_the_environment_are_not_left_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys: Vec<String> = (0..4).map(canary).collect();
+    let names = ["SESSION_API_KEY", "OH_SESSION_API_KEYS_0", "OH_SECRET_KEY", "OH_PREVIOUS_SECRET_KEYS_1"];
+    let pairs = names.iter().zip(&keys);
+    let server = pairs.fold(Setup::serve(dir.path()), |setup, (name, key)| setup.env(name, key)).start();
+    match fs::read(format!("/proc/{}/environ", server.program.pid())) {
+        Ok(block) => {
+            assert!(block.starts_with(b"OH_") || block.starts_with(b"SESSION_"), "it is there");
+            assert_eq!(Finder::new(&keys).count(&block), (0, 0));
+        }
+        Err(refused) => eprintln!("not looked at: {refused}"),
+    }
+    server.stop();
+}
+
 /// How many sealed values lie in the database file, whether anything refers to them or not.
 fn sealed_values(dir: &Path) -> usize {
     let bytes = fs::read(dir.join("vault.redb")).unwrap();

@@ -16,6 +16,7 @@ const UNSAFE: &[&str] = &[
     "agent/src/child/signals.rs",
     "agent/src/child/vfork.rs",
     "agent/src/isolate/cover.rs",
+    "http/src/environ.rs",
     "http/src/scrub.rs",
     "vault/src/alloc.rs",
 ];

@@ -13,6 +13,7 @@ use strongroom_agent::json::{Json, Text};
 use strongroom_vault::{Key, Plaintext, Unlock};
 
 use crate::cors::Origins;
+use crate::environ;
 use crate::limits::NUMBERED_VARIABLES_MAX;
 use crate::log::{Level, Log};
 use crate::server::Config;
@@ -58,6 +59,14 @@ const VARIABLES: &[(&str, bool)] = &[
     ("HOME", false),
 ];
 
+/// Those of them that hold keys, by how their names begin.
+const SECRET: [&str; 4] = [
+    "OH_SECRET_KEY",
+    "OH_PREVIOUS_SECRET_KEYS",
+    "SESSION_API_KEY",
+    "OH_SESSION_API_KEYS",
+];
+
 /// The place of `NAME` itself among `NAME`, `NAME_0`, `NAME_1`.
 const WHOLE: usize = usize::MAX;
 
@@ -75,10 +84,13 @@ impl fmt::Display for Unusable {
 }
 
 impl Environment {
-    /// The variables of this process.
+    /// The variables of this process. Keys are taken: on Linux, as long as there is one thread only, they are
+    /// overwritten where the system had put them, and so are in no `/proc/PID/environ`.
     #[must_use]
     pub fn of_process() -> Self {
-        Self::from_lookup(|name| std::env::var_os(name))
+        let taken = Self::from_lookup(|name| std::env::var_os(name));
+        environ::wipe(|name| SECRET.iter().any(|secret| name.starts_with(secret)));
+        taken
     }
 
     /// Variables from wherever `lookup` takes them.

@@ -40,6 +40,7 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod cors;
+mod environ;
 pub mod error;
 pub mod harden;
 pub mod limits;
