@@ -168,12 +168,24 @@ fn the_data_directory_shows_no_name_no_description_and_no_value() {
 fn keys_that_came_in_the_environment_are_not_left_there() {
     let dir = tempfile::tempdir().unwrap();
     let keys: Vec<String> = (0..4).map(canary).collect();
-    let names = ["SESSION_API_KEY", "OH_SESSION_API_KEYS_0", "OH_SECRET_KEY", "OH_PREVIOUS_SECRET_KEYS_1"];
+    let names = [
+        "SESSION_API_KEY",
+        "OH_SESSION_API_KEYS_0",
+        "OH_SECRET_KEY",
+        "OH_PREVIOUS_SECRET_KEYS_1",
+    ];
     let pairs = names.iter().zip(&keys);
-    let server = pairs.fold(Setup::serve(dir.path()), |setup, (name, key)| setup.env(name, key)).start();
+    let server = pairs
+        .fold(Setup::serve(dir.path()), |setup, (name, key)| {
+            setup.env(name, key)
+        })
+        .start();
     match fs::read(format!("/proc/{}/environ", server.program.pid())) {
         Ok(block) => {
-            assert!(block.starts_with(b"OH_") || block.starts_with(b"SESSION_"), "it is there");
+            assert!(
+                block.starts_with(b"OH_") || block.starts_with(b"SESSION_"),
+                "it is there"
+            );
             assert_eq!(Finder::new(&keys).count(&block), (0, 0));
         }
         Err(refused) => eprintln!("not looked at: {refused}"),

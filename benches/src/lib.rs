@@ -6,6 +6,9 @@
 //! cargo run --release -p strongroom-benches --bin request   reading a secret over HTTP
 //! cargo run --release -p strongroom-benches --bin start     from the start to the first answer; sizes
 //! cargo run --release -p strongroom-benches --bin residue   copies of secrets in the server's memory
+//! cargo run --release -p strongroom-benches --bin spawn     starting a child with secrets; copies left behind
+//! cargo run --release -p strongroom-benches --bin redact    masking a stream
+//! cargo run --release -p strongroom-benches --bin lookup    a LookupSecret of our own
 //! ```
 //! `--quick` takes fewer and shorter rounds; `--gate` ends with status 1 when a bar is missed.
 //!

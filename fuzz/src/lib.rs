@@ -6,6 +6,7 @@
 mod body;
 mod input;
 mod record;
+mod redact;
 mod router;
 mod store;
 
@@ -15,6 +16,7 @@ pub use libfuzzer_sys;
 
 pub use body::body;
 pub use record::record;
+pub use redact::redact;
 pub use router::router;
 pub use store::store;
 
@@ -27,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("store", store),
     ("router", router),
     ("body", body),
+    ("redact", redact),
 ];
 
 /// Fails on some inputs, so that a test can see that failures are seen.

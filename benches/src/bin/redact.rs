@@ -1,42 +1,39 @@
 //! Masking of log-like text, against the automata of the aho-corasick crate and against one replacement after
-//! another. `cargo run --release -p strongroom-benches --bin redact [ROUNDS]`.
-//!
-//! All ways take turns within a round, and ratios are those of one round, so that a neighbour's load strikes all
-//! alike. Every way yields the same bytes, which is checked before anything is timed.
+//! another. Every way yields the same bytes, which is checked before anything is timed.
 
 #![allow(
-    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a bench prints, and may fail"
+    reason = "a bench may fail"
 )]
 
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use strongroom_agent::redact::{MASK, Medium, Redactor, ValueId, each_form};
+use strongroom_benches::Result;
+use strongroom_benches::report::{Bar, Report, run};
+use strongroom_benches::rounds::{Measure, Spread, interleave};
 use strongroom_vault::Plaintext;
 
 const TEXT_BYTES: usize = 8 << 20;
 const CHUNK_BYTES: usize = 8 << 10;
 const SECRET_BYTES: usize = 40;
 
-fn main() {
-    let rounds = std::env::args()
-        .nth(1)
-        .map_or(7, |rounds| rounds.parse().unwrap());
-    println!(
-        "{TEXT_BYTES} bytes of log lines in chunks of {CHUNK_BYTES}, secrets of {SECRET_BYTES} bytes, {rounds} rounds; min/median/max"
-    );
-    for plain in [false, true] {
-        for secrets in [10, 100, 1000] {
-            run(secrets, plain, rounds);
+fn main() -> ExitCode {
+    run("redact", |report| {
+        for plain in [true, false] {
+            for secrets in [10, 100, 1000] {
+                bench(report, secrets, plain)?;
+            }
         }
-    }
+        Ok(())
+    })
 }
 
-fn run(count: usize, plain: bool, rounds: usize) {
+fn bench(report: &mut Report, count: usize, plain: bool) -> Result<()> {
     let mut random = Random(42);
     let secrets: Vec<_> = (0..count).map(|_| random.secret(plain)).collect();
     let mut patterns = Vec::new();
@@ -50,11 +47,16 @@ fn run(count: usize, plain: bool, rounds: usize) {
     let kind = if plain {
         "letters and digits"
     } else {
-        "with punctuation"
+        "punctuation among it"
     };
-    println!(
-        "\n== {count} secrets {kind}, {} patterns, the longest {longest} bytes",
-        patterns.len()
+    report.table(
+        &format!("{count} secrets, {kind}"),
+        &format!(
+            "{} patterns of secrets of {SECRET_BYTES} bytes, the longest {longest}; {} MiB of log lines in chunks of {} KiB",
+            patterns.len(),
+            TEXT_BYTES >> 20,
+            CHUNK_BYTES >> 10
+        ),
     );
 
     let ids: Vec<_> = (0..count)
@@ -75,21 +77,23 @@ fn run(count: usize, plain: bool, rounds: usize) {
             .unwrap();
         redactor
     };
-    print(
-        "build from nothing, ms",
-        (0..rounds).map(|_| time_ms(build)).collect(),
-    );
+    let rounds = report.setting.rounds();
+    let built = Spread::of((0..rounds).map(|_| time_ms(build)));
+    // Punctuation makes several times as many spellings, and half of them differ.
+    let most = if count == 1000 && plain {
+        Bar::AtMost(5.0)
+    } else {
+        Bar::None
+    };
+    report.figure("built from nothing", &built, "ms", most);
     let redactor = build();
     let fresh: Vec<_> = (0..rounds)
         .map(|_| Plaintext::copy_of(&random.secret(plain)))
         .collect();
-    print(
-        "change one value, ms",
-        fresh
-            .iter()
-            .map(|value| time_ms(|| redactor.learn(&ids[0], value).unwrap()))
-            .collect(),
-    );
+    let changed = fresh
+        .iter()
+        .map(|value| time_ms(|| redactor.learn(&ids[0], value).unwrap()));
+    report.figure("one value changed", &Spread::of(changed), "ms", Bar::None);
     let redactor = build();
 
     let automaton = |kind| {
@@ -99,23 +103,34 @@ fn run(count: usize, plain: bool, rounds: usize) {
             .kind(Some(kind))
             .build(&patterns)
             .unwrap();
-        println!(
+        report.note(&format!(
             "build {kind:?}: {:.1} ms, {} KiB",
             start.elapsed().as_secs_f64() * 1e3,
             built.memory_usage() >> 10
-        );
+        ));
         built
     };
     let nfa = automaton(AhoCorasickKind::ContiguousNFA);
-    let (table, kept) = redactor.memory_bytes();
-    println!(
-        "memory: table {} KiB, fingerprints to rebuild it from {} KiB; {:.1} % (both: {:.1} %) of the contiguous NFA",
-        table >> 10,
-        kept >> 10,
-        100.0 * table as f64 / nfa.memory_usage() as f64,
-        100.0 * (table + kept) as f64 / nfa.memory_usage() as f64,
-    );
     let dfa = automaton(AhoCorasickKind::DFA);
+    let (table, kept) = redactor.memory_bytes();
+    let share = |bytes: usize| bytes as f64 / nfa.memory_usage() as f64;
+    let most = if count >= 100 {
+        Bar::AtMost(0.2)
+    } else {
+        Bar::None
+    };
+    report.single(
+        "memory of the table, over the NFA's",
+        share(table),
+        "",
+        most,
+    );
+    report.single(
+        "with what it is rebuilt from",
+        share(table + kept),
+        "",
+        Bar::None,
+    );
 
     let ours = |out: &mut Vec<u8>| {
         let mut stream = redactor.stream(Medium::Pipe);
@@ -133,55 +148,73 @@ fn run(count: usize, plain: bool, rounds: usize) {
     };
     let one_by_one =
         |out: &mut Vec<u8>| out.extend_from_slice(&replace_one_by_one(&patterns, &text));
-    let mut ways: Vec<Way<'_>> = vec![
-        ("ours", &ours),
-        ("contiguous NFA", &by_nfa),
-        ("DFA", &by_dfa),
-        ("copy", &copy),
-    ];
-    if count == 100 {
-        ways.push(("one by one", &one_by_one));
-    }
-    // One output for all, for fresh memory would cost more than the masking.
-    let (mut out, mut expected) = (Vec::with_capacity(text.len()), Vec::new());
-    by_dfa(&mut expected);
-    for way in &ways[..3] {
-        out.clear();
-        way.1(&mut out);
-        assert!(out == expected, "{} differs", way.0);
-    }
-    let mut times = vec![Vec::new(); ways.len()];
-    for _ in 0..rounds {
-        for (way, times) in ways.iter().zip(&mut times) {
-            out.clear();
-            let start = Instant::now();
-            way.1(&mut out);
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    for ((name, _), times_of) in ways.iter().zip(&times) {
-        print(
-            &format!("{name}, MiB/s"),
-            times_of
-                .iter()
-                .map(|ms| text.len() as f64 / 1048.576 / ms)
-                .collect(),
-        );
-        if *name != "ours" {
-            print(
-                "  ours is faster by, times",
-                times_of
-                    .iter()
-                    .zip(&times[0])
-                    .map(|(it, ours)| it / ours)
-                    .collect(),
-            );
-        }
-    }
-}
 
-/// A name, and what writes the masked text.
-type Way<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+    let mut expected = Vec::new();
+    by_dfa(&mut expected);
+    for way in [&ours as &dyn Fn(&mut Vec<u8>), &by_nfa] {
+        let mut out = Vec::new();
+        way(&mut out);
+        if out != expected {
+            return Err("the ways yield different texts".into());
+        }
+    }
+    drop(expected);
+
+    // One output for all, for fresh memory would cost more than the masking.
+    let out = std::cell::RefCell::new(Vec::with_capacity(text.len()));
+    let rate = |way: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = out.borrow_mut();
+        out.clear();
+        let start = Instant::now();
+        way(&mut out);
+        Ok(text.len() as f64 / f64::from(1 << 20) / start.elapsed().as_secs_f64())
+    };
+    let (mut ours, mut by_nfa) = (|| rate(&ours), || rate(&by_nfa));
+    let (mut by_dfa, mut copy) = (|| rate(&by_dfa), || rate(&copy));
+    let arms: [Measure<'_>; 4] = [&mut ours, &mut by_nfa, &mut by_dfa, &mut copy];
+    let [ours_rate, nfa_rate, dfa_rate, copy_rate] = interleave(rounds, arms)?;
+    let names = [
+        ("ours", &ours_rate),
+        ("NFA", &nfa_rate),
+        ("DFA", &dfa_rate),
+        ("a copy", &copy_rate),
+    ];
+    for (name, arm) in names {
+        report.figure(name, &arm.spread(), "MiB/s", Bar::None);
+    }
+    let at_least = |bar: f64| {
+        if count == 100 {
+            Bar::AtLeast(bar)
+        } else {
+            Bar::None
+        }
+    };
+    report.figure(
+        "ours over the NFA",
+        &ours_rate.over(&nfa_rate),
+        "",
+        at_least(3.0),
+    );
+    report.figure(
+        "ours over the DFA",
+        &ours_rate.over(&dfa_rate),
+        "",
+        Bar::None,
+    );
+    if count == 100 {
+        let mut one_by_one = || rate(&one_by_one);
+        // A fifth of the rounds: it takes a second each.
+        let arms: [Measure<'_>; 2] = [&mut ours, &mut one_by_one];
+        let [ours_rate, slow] = interleave(rounds.div_ceil(5).max(3), arms)?;
+        report.figure(
+            "ours over one by one",
+            &ours_rate.over(&slow),
+            "",
+            at_least(25.0),
+        );
+    }
+    Ok(())
+}
 
 /// The usual stream over an automaton: holds back the longest pattern less one byte.
 fn by_automaton(automaton: &AhoCorasick, text: &[u8], longest: usize, out: &mut Vec<u8>) {
@@ -260,16 +293,6 @@ fn time_ms<T>(run: impl Fn() -> T) -> f64 {
     let elapsed = start.elapsed().as_secs_f64() * 1e3;
     drop(result);
     elapsed
-}
-
-fn print(what: &str, mut numbers: Vec<f64>) {
-    numbers.sort_by(f64::total_cmp);
-    let median = numbers[numbers.len() / 2];
-    println!(
-        "{what:<32} {:>9.2} {median:>9.2} {:>9.2}",
-        numbers[0],
-        numbers[numbers.len() - 1]
-    );
 }
 
 struct Random(u64);

@@ -1,132 +1,97 @@
-//! What it costs to start and wait for /bin/true: with secrets, isolated, and with much memory held by us.
-//!
-//! `spawn [ROUNDS] [--check]`: in every round the ways are timed in turn, start by start, and ratios are taken
-//! within the round, so that a machine that is busy for a while slows all ways alike. With `--check` a bar that is missed by the median
-//! ends it with status 1.
-#![allow(clippy::print_stdout, reason = "the figures")]
+//! What it costs to start and wait for /bin/true: with secrets, isolated, and with much memory held by us. And what is
+//! left of the secrets in the process that started it.
 
-use std::error::Error;
-use std::process::ExitCode;
-use std::time::Instant;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
+use strongroom_agent::arena::Protection;
 use strongroom_agent::child::{Launch, Stream};
 use strongroom_agent::isolate::{Guard, Isolation};
+use strongroom_benches::Result;
+use strongroom_benches::memory::{Canaries, Found, PIECE_BYTES};
+use strongroom_benches::report::{Bar, Report, run};
+use strongroom_benches::rounds::{interleave, median};
 use strongroom_vault::Plaintext;
 
 const SECRETS: usize = 10;
 const SECRET_BYTES: usize = 32;
-const STARTS: u32 = 100;
-const ROUNDS: usize = 9;
+/// Of one way in one round; their median counts.
+const STARTS: usize = 100;
 const HELD_BYTES: usize = 512 << 20;
 
-/// A way to start, and at most how many times the plain one it may cost.
-const WAYS: [(&str, Option<f64>); 6] = [
-    ("no secrets", None),
-    ("10 secrets", Some(1.3)),
-    ("isolated, 10 secrets", Some(3.0)),
-    ("no secrets, 512 MiB held", Some(2.0)),
-    ("10 secrets, 512 MiB held", Some(2.0)),
-    ("isolated, 10 secrets, 512 MiB held", Some(3.0)),
-];
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1..).unwrap_or_default() {
+        [role, seed] if role == "--injector" => play(seed, inject),
+        [role, seed] if role == "--usual" => play(seed, usual),
+        _ => run("spawn", bench),
+    }
+}
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let check = arguments.iter().any(|argument| argument == "--check");
-    let rounds = arguments
-        .iter()
-        .find_map(|argument| argument.parse().ok())
-        .unwrap_or(ROUNDS)
-        .max(1);
+fn bench(report: &mut Report) -> Result<()> {
+    times(report)?;
+    copies(report)
+}
 
+fn times(report: &mut Report) -> Result<()> {
     let data = std::env::temp_dir();
     let off = Guard::off();
     let guard = Isolation::Auto.prepare(&[&data])?;
-    let secrets: Vec<(String, Plaintext)> = (0..SECRETS)
-        .map(|i| {
-            (
-                format!("SECRET_{i}"),
-                Plaintext::copy_of(&[b'a'; SECRET_BYTES]),
-            )
-        })
+    let value = || Plaintext::copy_of(&[b'a'; SECRET_BYTES]);
+    let secrets: Vec<_> = (0..SECRETS)
+        .map(|i| (format!("SECRET_{i}"), value()))
         .collect();
-    println!(
-        "isolation {}; memory {}",
-        guard.availability(),
-        strongroom_agent::arena::Protection::here()?
+    let starts = report.setting.count(STARTS);
+    report.table(
+        "start and wait of /bin/true",
+        &format!(
+            "{starts} starts a round; isolation {}",
+            guard.availability()
+        ),
     );
-
-    start(&off, &secrets)?; // the program comes from the disk once
-    let mut times = [const { Vec::new() }; WAYS.len()];
-    for _ in 0..rounds {
-        let (free, held) = times.split_at_mut(WAYS.len() / 2);
-        round(free, &off, &guard, &secrets)?;
-        let ballast = vec![1_u8; HELD_BYTES];
-        round(held, &off, &guard, &secrets)?;
+    let timed = |guard: &Guard, secrets: &[(String, Plaintext)], held: usize| {
+        let ballast = vec![1_u8; held];
+        let time = median(starts, || start(guard, secrets));
         drop(std::hint::black_box(ballast));
-    }
-
-    let mut missed = false;
-    let plain = times.first().cloned().unwrap_or_default();
-    println!(
-        "{:<36} {:>9}   ratio: {:>6} {:>6} {:>6}   bar",
-        "start and wait of /bin/true", "us", "median", "min", "max"
+        time
+    };
+    start(&off, &secrets)?; // the program comes from the disk once
+    let [plain, ten, isolated, held, ten_held, isolated_held] = interleave(
+        report.setting.rounds(),
+        [
+            &mut || timed(&off, &[], 0),
+            &mut || timed(&off, &secrets, 0),
+            &mut || timed(&guard, &secrets, 0),
+            &mut || timed(&off, &[], HELD_BYTES),
+            &mut || timed(&off, &secrets, HELD_BYTES),
+            &mut || timed(&guard, &secrets, HELD_BYTES),
+        ],
+    )?;
+    report.figure(
+        "without secrets",
+        &plain.spread().scaled(1e6),
+        "us",
+        Bar::None,
     );
-    for ((name, bar), times) in WAYS.iter().zip(&times) {
-        let ratios = sorted(
-            times
-                .iter()
-                .zip(&plain)
-                .map(|(time, plain)| time / plain)
-                .collect(),
+    let over = [
+        ("10 secrets", ten, 1.3),
+        ("10 secrets, isolated", isolated, 3.0),
+        ("without secrets, 512 MiB held", held, 2.0),
+        ("10 secrets, 512 MiB held", ten_held, 2.0),
+        ("10 secrets, isolated, 512 MiB held", isolated_held, 3.0),
+    ];
+    for (what, arm, most) in over {
+        report.figure(
+            &format!("{what}, over that"),
+            &arm.over(&plain),
+            "",
+            Bar::AtMost(most),
         );
-        let (ratio, least, most) = (
-            middle(&ratios),
-            ratios.first().copied(),
-            ratios.last().copied(),
-        );
-        let missing = bar.is_some_and(|bar| ratio > bar);
-        missed |= missing;
-        println!(
-            "{name:<36} {:>9.0}          {ratio:>6.2} {:>6.2} {:>6.2}   {}{}",
-            middle(&sorted(times.clone())),
-            least.unwrap_or_default(),
-            most.unwrap_or_default(),
-            bar.map(|bar| format!("<= {bar}")).unwrap_or_default(),
-            if missing { "  MISSED" } else { "" },
-        );
-    }
-    println!("{rounds} rounds of {STARTS} starts for each way");
-    Ok(if check && missed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
-}
-
-/// Times the three ways in turn, start by start, and adds to each the microseconds of its middle start.
-fn round(
-    times: &mut [Vec<f64>],
-    off: &Guard,
-    guard: &Guard,
-    secrets: &[(String, Plaintext)],
-) -> Result<(), Box<dyn Error>> {
-    let ways: [(&Guard, &[(String, Plaintext)]); 3] =
-        [(off, &[]), (off, secrets), (guard, secrets)];
-    let mut single = [const { Vec::new() }; 3];
-    for _ in 0..STARTS {
-        for ((guard, secrets), times) in ways.iter().zip(&mut single) {
-            let begun = Instant::now();
-            start(guard, secrets)?;
-            times.push(begun.elapsed().as_secs_f64() * 1e6);
-        }
-    }
-    for (single, times) in single.into_iter().zip(times) {
-        times.push(middle(&sorted(single)));
     }
     Ok(())
 }
 
-fn start(guard: &Guard, secrets: &[(String, Plaintext)]) -> Result<(), Box<dyn Error>> {
+fn start(guard: &Guard, secrets: &[(String, Plaintext)]) -> Result<()> {
     let mut launch = Launch::new("/bin/true", guard)
         .stdin(Stream::Inherit)
         .stdout(Stream::Inherit)
@@ -142,11 +107,120 @@ fn start(guard: &Guard, secrets: &[(String, Plaintext)]) -> Result<(), Box<dyn E
     }
 }
 
-fn sorted(mut all: Vec<f64>) -> Vec<f64> {
-    all.sort_by(f64::total_cmp);
-    all
+fn copies(report: &mut Report) -> Result<()> {
+    let protection = Protection::here()?;
+    report.table(
+        "copies left in the process that starts a child",
+        &format!(
+            "{SECRETS} secrets of {SECRET_BYTES} bytes, the standard allocator, memory {protection}; whole secrets \
+             and pieces of {PIECE_BYTES} bytes"
+        ),
+    );
+    let [held, started] = look("--injector")?;
+    let bar = if protection == Protection::Hidden {
+        Bar::AtMost(0.0)
+    } else {
+        Bar::None
+    };
+    report.single("pieces while held for a child", held.pieces as f64, "", bar);
+    report.single(
+        "whole, once it has started",
+        started.whole as f64,
+        "",
+        Bar::AtMost(0.0),
+    );
+    report.single(
+        "pieces, once it has started",
+        started.pieces as f64,
+        "",
+        Bar::AtMost(0.0),
+    );
+    let [_, usual] = look("--usual")?;
+    let what = "pieces left by the standard library (shows that the search works)";
+    report.single(what, usual.pieces as f64, "", Bar::AtLeast(1.0));
+    Ok(())
 }
 
-fn middle(sorted: &[f64]) -> f64 {
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+/// Has a process of its own start a child, and looks into it before and after.
+fn look(role: &str) -> Result<[Found; 2]> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed)?;
+    let seed = u64::from_le_bytes(seed) | 1;
+    let mut secrets = Vec::new();
+    for number in 0..SECRETS {
+        let mut secret = vec![0; SECRET_BYTES];
+        draw(seed, number, &mut secret);
+        secrets.push(secret);
+    }
+    let canaries = Canaries::new(secrets);
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args([role, &seed.to_string()]);
+    let mut player = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut says = BufReader::new(player.stdout.take().ok_or("no output")?);
+    let mut tell: ChildStdin = player.stdin.take().ok_or("no input")?;
+    let mut next = |says: &mut BufReader<ChildStdout>| -> Result<Found> {
+        says.read_line(&mut String::new())?;
+        let found = canaries.look_in(player.id());
+        tell.write_all(b"\n")?;
+        found
+    };
+    let found = [next(&mut says)?, next(&mut says)?];
+    player.wait()?;
+    Ok(found)
+}
+
+/// The part of a process that starts a child, as it is told from standard input.
+fn play(seed: &str, part: fn(u64) -> Result<()>) -> ExitCode {
+    match seed.parse().map_err(Into::into).and_then(part) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn wait_to_be_told() -> Result<()> {
+    println!();
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+fn inject(seed: u64) -> Result<()> {
+    let mut launch = Launch::new("/bin/true", &Guard::off());
+    for number in 0..SECRETS {
+        let value = Plaintext::fill(SECRET_BYTES, |room| {
+            draw(seed, number, room);
+            Ok::<(), std::convert::Infallible>(())
+        })?;
+        launch.secret(format!("SECRET_{number}"), &value)?;
+    }
+    wait_to_be_told()?;
+    launch.spawn()?.wait()?;
+    wait_to_be_told()
+}
+
+/// The same by the standard library.
+fn usual(seed: u64) -> Result<()> {
+    wait_to_be_told()?;
+    let mut command = Command::new("/bin/true");
+    for number in 0..SECRETS {
+        let mut value = vec![0; SECRET_BYTES];
+        draw(seed, number, &mut value);
+        command.env(format!("SECRET_{number}"), String::from_utf8(value)?);
+    }
+    command.status()?;
+    drop(command);
+    wait_to_be_told()
+}
+
+/// Writes the letters of a secret in place: a copy anywhere else would be found.
+fn draw(seed: u64, number: usize, room: &mut [u8]) {
+    let mut state = seed.wrapping_add(number as u64 * 0x9e37_79b9_7f4a_7c15) | 1;
+    for byte in room {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        *byte = b'a' + (state % 26) as u8;
+    }
 }
