@@ -79,8 +79,7 @@ fn bench(report: &mut Report, count: usize, plain: bool) -> Result<()> {
     };
     let rounds = report.setting.rounds();
     let built = Spread::of((0..rounds).map(|_| time_ms(build)));
-    // Punctuation makes several times as many spellings, and half of them differ.
-    let most = if count == 1000 && plain {
+    let most = if count == 1000 {
         Bar::AtMost(5.0)
     } else {
         Bar::None
