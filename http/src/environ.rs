@@ -4,13 +4,14 @@
     reason = "overwrites strings that the C library points to"
 )]
 
-use std::ffi::{CStr, c_char};
-
-use zeroize::Zeroize as _;
-
 /// Overwrites the values of the variables that `is_secret` names, so that they are empty from here on. Only where
 /// no other thread runs, which could be reading them; elsewhere, and where that can't be told, they stay.
+#[cfg(target_os = "linux")]
 pub(crate) fn wipe(is_secret: impl Fn(&str) -> bool) {
+    use std::ffi::{CStr, c_char};
+
+    use zeroize::Zeroize as _;
+
     if !alone() {
         return;
     }
@@ -36,7 +37,12 @@ pub(crate) fn wipe(is_secret: impl Fn(&str) -> bool) {
 }
 
 /// Whether this is the only thread of the process.
+#[cfg(target_os = "linux")]
 fn alone() -> bool {
     let threads = std::fs::read_dir("/proc/self/task");
-    cfg!(target_os = "linux") && threads.is_ok_and(|threads| threads.count() == 1)
+    threads.is_ok_and(|threads| threads.count() == 1)
 }
+
+/// Not here: nothing tells how many threads there are.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn wipe(_: impl Fn(&str) -> bool) {}

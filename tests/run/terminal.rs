@@ -179,6 +179,34 @@ fn a_prompt_that_begins_like_a_secret_is_seen_and_the_secret_is_not() {
 }
 
 #[test]
+fn while_it_is_stopped_the_terminal_is_as_it_was() {
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+    let dir = stage(&[]);
+    let mut terminal = Terminal::open(dir.path(), "echo ready; read line; echo $line");
+    terminal.wait_for("ready\r\n");
+    let pid = Pid::from_raw(terminal.child.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::TSTP).unwrap();
+    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(pid), stopped).unwrap().unwrap();
+    assert!(status.stopped(), "{status:?}");
+    assert!(
+        terminal
+            .modes()
+            .contains(LocalModes::ECHO | LocalModes::ICANON)
+    );
+    kill_process(pid, Signal::CONT).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while terminal.modes().contains(LocalModes::ICANON) {
+        assert!(Instant::now() < until, "it is never raw again");
+        std::thread::yield_now();
+    }
+    terminal.type_keys("goes on\r");
+    terminal.wait_for("goes on\r\ngoes on\r\n");
+    assert_eq!(terminal.ended().0, Some(Exit::Code(0)));
+}
+
+#[test]
 fn a_hang_up_ends_the_command() {
     let dir = stage(&[]);
     let mut terminal = Terminal::open(dir.path(), "echo ready; exec sleep 600");

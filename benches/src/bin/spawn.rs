@@ -181,7 +181,8 @@ fn play(seed: &str, part: fn(u64) -> Result<()>) -> ExitCode {
 }
 
 fn wait_to_be_told() -> Result<()> {
-    println!();
+    let mut out = std::io::stdout();
+    out.write_all(b"\n").and_then(|()| out.flush())?;
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
 }
