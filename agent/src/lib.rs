@@ -1,2 +1,4 @@
 //! Strongroom agent.
 pub mod json;
+pub mod limits;
+pub mod llm;
