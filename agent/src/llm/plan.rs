@@ -347,5 +347,6 @@ mod tests {
         check("claude-opus-5", true, false, false);
         check("openhands/claude-opus-5", true, false, false);
         check("gemini/gemini-2.5-pro", false, false, false);
+        check("openrouter/openai/gpt-5.5", false, false, false);
     }
 }

@@ -250,6 +250,21 @@ async fn a_stream_that_is_cut_off_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn items_count_where_the_last_event_leaves_them_out() {
+    let item = json!({"type": "message", "content": [{"type": "output_text", "text": "hi"}]});
+    let events = [
+        json!({"type": "response.output_item.done", "item": item}),
+        json!({"type": "response.completed", "response": {"id": "resp_1", "output": []}}),
+    ];
+    let act = Act::Stream {
+        pieces: vec![sse(&events).into_bytes()],
+        whole: true,
+    };
+    let (reply, ..) = ask("gpt-5.5", vec![act], 1).await;
+    assert_eq!(reply.unwrap().said.text, "hi");
+}
+
+#[tokio::test]
 async fn failures_inside_of_streams_are_failures() {
     let overloaded =
         json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
