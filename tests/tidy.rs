@@ -16,6 +16,9 @@ const UNSAFE: &[&str] = &["http/src/scrub.rs", "vault/src/alloc.rs"];
 const EXPOSE: &[&str] = &[
     "agent/src/json.rs",          // its own texts
     "agent/src/json/write.rs",    // into a body
+    "agent/src/llm/body.rs",      // the settings' own members of a request
+    "agent/src/llm/client.rs",    // the key, to find it in a provider's error
+    "agent/src/llm/key.rs",       // the key, into the headers of a request
     "http/src/auth.rs",           // session keys, into digests
     "http/src/config.rs",         // variables, as what they are for
     "http/src/log.rs",            // the line that is written, which holds no secret
