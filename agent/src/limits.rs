@@ -21,6 +21,10 @@ pub const IMPORT_OPERATIONS_MAX: usize = 4_000;
 pub const STATE_PROFILES_MAX: usize = 1_000;
 
 // Talking to models.
+/// Trying a model before it is saved, in seconds.
+pub const LLM_TRIAL_SECONDS_MAX: u64 = 15;
+/// Models that are tried at once.
+pub const LLM_TRIALS_MAX: usize = 8;
 /// Attempts at one answer, whatever the settings ask for.
 pub const LLM_ATTEMPTS_MAX: u32 = 100;
 /// How long one attempt may take unless the settings say otherwise, in seconds.

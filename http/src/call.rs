@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hyper::http::request::Parts;
 use strongroom_agent::json::Json;
+use strongroom_agent::profiles::Trials;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys};
@@ -24,6 +25,8 @@ pub struct State {
     pub vault: Vault,
     /// Settings and profiles in it.
     pub settings: Arc<strongroom_agent::settings::Store>,
+    /// Asks models whether they can be asked.
+    pub trials: Trials,
     /// Where the secrets are in it.
     pub secrets: Namespace,
     /// Session keys.

@@ -93,7 +93,7 @@ routes! {
     DELETE "/api/profiles/{name}"               WriteSettings NoBody                  => profiles::llm_delete;
     POST   "/api/profiles/{name}/activate"      WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_activate;
     POST   "/api/profiles/{name}/rename"        WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_rename;
-    POST   "/api/profiles/{name}/validate"      ReadSettings  SETTINGS_BODY_BYTES_MAX => profiles::llm_validate;
+    POST   "/api/profiles/{name}/validate"      WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_validate;
     GET    "/api/agent-profiles"                WriteSettings NoBody                  => profiles::agent_list;
     GET    "/api/agent-profiles/{name}"         ReadSettings  NoBody                  => profiles::agent_get;
     POST   "/api/agent-profiles/{name}"         WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_save;

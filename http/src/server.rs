@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use strongroom_agent::fernet;
 use strongroom_agent::openhands::SECRETS;
+use strongroom_agent::profiles::Trials;
 use strongroom_agent::settings::Store;
 use strongroom_vault::{Namespace, Plaintext, Vault};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
@@ -227,6 +228,7 @@ pub(crate) fn state(
     Ok(Arc::new(State {
         vault,
         settings: Arc::new(store),
+        trials: Trials::default(),
         secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
         keys: Keys::new(config.keys),
         origins: config.origins,
