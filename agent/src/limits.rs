@@ -15,8 +15,6 @@ pub const PROFILE_NAME_CHARS_MAX: usize = 64;
 pub const SECRET_NAME_CHARS_MAX: usize = 64;
 /// Bytes of one file of a state directory; the secrets of a large one are some ten megabytes.
 pub const STATE_FILE_BYTES_MAX: usize = 256 << 20;
-/// Operations of one transaction of an import; the vault takes 4096.
-pub const IMPORT_OPERATIONS_MAX: usize = 4_000;
 /// Profiles of one kind in a state directory.
 pub const STATE_PROFILES_MAX: usize = 1_000;
 

@@ -3,19 +3,17 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use strongroom_agent::openhands::{Existing, Report, State, fill, import, is_state_directory};
-use strongroom_agent::settings::{Site, now};
 use tokio::runtime::Builder;
 
+use super::takeover::TakeOver;
 use super::{Failure, Open, Place, say};
 use crate::config::{self, Environment};
 use crate::harden::harden;
 use crate::limits::{POOL_IDLE_SECONDS, POOL_THREADS_MAX};
-use crate::server::{Config, Server};
+use crate::server::Server;
 use crate::transfer::told;
 
 #[derive(Args)]
@@ -44,12 +42,14 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     config.check().map_err(Failure::Bind)?;
     let dir = arguments.place.dir(&env)?;
     let found = TakeOver::find(&dir, &config)?;
-    if let Some(found) = &found {
-        found.begin(&dir)?;
-    }
-    let open = arguments.place.open(&mut env)?;
+    // A key that can't be had leaves the directory as it was.
+    let unlock = arguments.place.unlock(&mut env)?;
     drop(env);
-    let report = found.map(|found| found.finish(&dir, &open)).transpose()?;
+    if found.is_some() {
+        TakeOver::begin(&dir)?;
+    }
+    let open = Open::at(dir, &unlock)?;
+    let report = found.map(|found| found.finish(&open)).transpose()?;
     let served = runtime.block_on(async {
         let stopped =
             stop_signal().map_err(|error| Failure::System("can't listen for signals", error))?;
@@ -66,44 +66,6 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     // What still runs was given its time.
     runtime.shutdown_background();
     served
-}
-
-/// The state of an agent-server in the data directory, which a new vault takes over.
-struct TakeOver {
-    state: State,
-    report: Report,
-}
-
-impl TakeOver {
-    /// There as long as a take-over is not finished, so that an interrupted one is done again.
-    const MARK: &'static str = "importing";
-
-    /// Reads the state if there is no vault yet, or an earlier start was interrupted. Changes nothing.
-    fn find(dir: &Path, config: &Config) -> Result<Option<Self>, Failure> {
-        let is_new = !dir.join("vault").exists() || dir.join("creating").exists();
-        if !(is_new || dir.join(Self::MARK).exists()) || !is_state_directory(dir) {
-            return Ok(None);
-        }
-        let site = Site {
-            keys: &config.tokens,
-            now: &now(),
-            log_completions_folder: &config.log_completions_folder,
-        };
-        let (state, report) = import(dir, &site).map_err(Failure::Import)?;
-        Ok(Some(Self { state, report }))
-    }
-
-    fn begin(&self, dir: &Path) -> Result<(), Failure> {
-        let made = std::fs::write(dir.join(Self::MARK), "");
-        made.map_err(|error| Failure::System("can't write to the data directory", error))
-    }
-
-    fn finish(self, dir: &Path, open: &Open) -> Result<Report, Failure> {
-        fill(&open.vault, self.state, Existing::Replaced).map_err(Failure::Fill)?;
-        let removed = std::fs::remove_file(dir.join(Self::MARK));
-        removed.map_err(|error| Failure::System("can't write to the data directory", error))?;
-        Ok(self.report)
-    }
 }
 
 /// What a person has to know, and nothing secret.
