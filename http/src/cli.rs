@@ -249,7 +249,7 @@ impl From<KeysError> for Failure {
 }
 
 /// Runs the command line `args`, the program's name first.
-pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -257,20 +257,24 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let done = match &cli.verb {
+    match run(&cli.verb, env) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(verb: &Verb, env: Environment) -> Result<(), Failure> {
+    let mut env = env.with_file()?;
+    match verb {
         Verb::Serve(arguments) => serve::run(arguments, env),
         Verb::Secret(arguments) => secret::run(arguments, &mut env),
         Verb::Import(arguments) => transfer::import(arguments, &mut env),
         Verb::Export(arguments) => transfer::export(arguments, &mut env),
         Verb::Verify(place) => verify::run(place, &mut env),
         Verb::Purge(place) => purge::run(place, &mut env),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
-            ExitCode::from(failure.code())
-        }
     }
 }
 

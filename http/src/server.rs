@@ -42,6 +42,8 @@ pub struct Config {
     pub log_completions_folder: String,
     /// Which pages may use it.
     pub origins: Origins,
+    /// The path under which a proxy shows it; empty for none.
+    pub root: String,
     /// What build it says it is.
     pub build: Build,
     /// What it logs.
@@ -57,6 +59,7 @@ impl Default for Config {
             tokens: fernet::Keys::none(),
             log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
+            root: String::new(),
             build: Build::default(),
             log: Log::default(),
         }
@@ -233,6 +236,7 @@ pub(crate) fn state(
         keys: Keys::new(config.keys),
         origins: config.origins,
         bound,
+        root: config.root,
         build: config.build,
         log: config.log,
         pool: Pool::default(),

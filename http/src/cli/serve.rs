@@ -26,10 +26,52 @@ pub(super) struct Arguments {
     port: u16,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    foreign: Foreign,
+}
+
+/// What the reference takes, so that its command lines go on working.
+#[derive(Args)]
+struct Foreign {
+    /// Has no effect: there is no source to watch
+    #[arg(long)]
+    reload: bool,
+    /// Say that there is no browser here, and end
+    #[arg(long)]
+    check_browser: bool,
+    /// Has no effect: there is no Python here
+    #[arg(long, value_name = "MODULES")]
+    import_modules: Option<String>,
+    /// Has no effect: there is no Python here
+    #[arg(long, value_name = "DIRS")]
+    extra_python_path: Option<String>,
+}
+
+impl Foreign {
+    fn notes(&self) -> Vec<&'static str> {
+        let mut notes = Vec::new();
+        if self.reload {
+            notes.push("--reload has no effect: the program does not change while it runs");
+        }
+        if self.import_modules.is_some() {
+            notes.push("--import-modules has no effect: this program runs no Python and loads no custom tools");
+        }
+        if self.extra_python_path.is_some() {
+            notes.push("--extra-python-path has no effect: this program runs no Python");
+        }
+        notes
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Failure> {
-    let missing = harden();
+    if arguments.foreign.check_browser {
+        return Err(Failure::Input(
+            "the browser check fails: this program has no browser",
+        ));
+    }
+    let mut notes: Vec<String> = harden().into_iter().map(str::to_owned).collect();
+    notes.extend(arguments.foreign.notes().into_iter().map(str::to_owned));
+    notes.extend_from_slice(env.notes());
     let config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
     let open_to_all = config.keys.is_empty();
     let runtime = Builder::new_current_thread()
@@ -56,7 +98,7 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
         let server = Server::bind(config, open.vault.clone())
             .await
             .map_err(Failure::Bind)?;
-        say(&greeting(server.local_addr(), &open, open_to_all, &missing));
+        say(&greeting(server.local_addr(), &open, open_to_all, &notes));
         if let Some(report) = &report {
             say(&told(report));
         }
@@ -73,7 +115,7 @@ fn greeting(
     address: SocketAddr,
     Open { opened, dir, .. }: &Open,
     open_to_all: bool,
-    missing: &[&str],
+    notes: &[String],
 ) -> String {
     let mut text = format!("Starting OpenHands Agent Server on {address}\n");
     let made = if opened.created {
@@ -111,8 +153,8 @@ fn greeting(
     } else {
         "Access: send a session key (SESSION_API_KEY or OH_SESSION_API_KEYS) in the header X-Session-API-Key."
     });
-    for lack in missing {
-        let _ = write!(text, "\nNote: {lack}.");
+    for note in notes {
+        let _ = write!(text, "\nNote: {note}.");
     }
     text
 }
