@@ -100,6 +100,7 @@ routes! {
     DELETE "/api/agent-profiles/{name}"         WriteSettings NoBody                  => profiles::agent_delete;
     POST   "/api/agent-profiles/{name}/rename"  WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_rename;
     POST   "/api/agent-profiles/{id}/activate"  WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_activate;
+    POST   "/api/agent-profiles/{name}/materialize" ReadSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_materialize;
     GET    "/api/meta-profiles"                 ReadSettings  NoBody                  => profiles::meta_list;
     GET    "/api/meta-profiles/{name}"          ReadSettings  NoBody                  => profiles::meta_get;
     POST   "/api/meta-profiles/{name}"          WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_save;

@@ -11,7 +11,7 @@ use strongroom_vault::Plaintext;
 use super::{CustomSecret, KINDS, Profile, SECRETS_FILE, SETTINGS_FILE, State, directory};
 use crate::json::{Json, Object, Text};
 use crate::limits::{SECRET_NAME_CHARS_MAX, STATE_FILE_BYTES_MAX, STATE_PROFILES_MAX};
-use crate::profiles::agent::AgentProfile;
+use crate::profiles::agent::{AgentProfile, upgrade as upgrade_profile};
 use crate::profiles::meta::MetaProfile;
 use crate::profiles::{self, KEPT_AS_IT_WAS};
 use crate::settings::field::{Field, Reading, Source};
@@ -297,7 +297,9 @@ impl Import<'_> {
             }
             ProfileKind::Agent => {
                 let mut document = document.duplicate();
-                document.as_object_mut()?.insert("name", Json::text(name));
+                let members = document.as_object_mut()?;
+                members.insert("name", Json::text(name));
+                upgrade_profile(members)?;
                 AgentProfile::read(&document, None, &mut run).map(|profile| profile.show(&plain))
             }
         };

@@ -124,6 +124,15 @@ pub async fn agent_activate(call: Call) -> Result<Reply, Error> {
     .await
 }
 
+/// `POST /api/agent-profiles/{name}/materialize`: what a profile would come to.
+pub async fn agent_materialize(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    read(&call, move |desk| {
+        desk.materialize(&name, body.as_ref().map(|(json, _)| json))
+    })
+    .await
+}
+
 /// `GET /api/meta-profiles`.
 pub async fn meta_list(call: Call) -> Result<Reply, Error> {
     read(&call, |desk| desk.meta_profiles()).await
