@@ -14,24 +14,53 @@ const UNSAFE: &[&str] = &["http/src/scrub.rs", "vault/src/alloc.rs"];
 
 /// The only modules that may look at a secret's bytes, tests left out.
 const EXPOSE: &[&str] = &[
-    "agent/src/json.rs",          // its own texts
-    "agent/src/json/write.rs",    // into a body
-    "agent/src/llm/body.rs",      // the settings' own members of a request
-    "agent/src/llm/client.rs",    // the key, to find it in a provider's error
-    "agent/src/llm/key.rs",       // the key, into the headers of a request
-    "http/src/auth.rs",           // session keys, into digests
-    "http/src/config.rs",         // variables, as what they are for
-    "http/src/log.rs",            // the line that is written, which holds no secret
-    "http/src/reply.rs",          // a value, onto the wire
-    "http/src/routes/secrets.rs", // the fields of a body
-    "vault/src/cache.rs",         // values, re-sealed
-    "vault/src/keys.rs",          // the keys themselves
-    "vault/src/manifest.rs",      // sealed by the names key, not secret
-    "vault/src/open.rs",          // the text of a new identity, into its file
-    "vault/src/record.rs",        // sealed metadata
-    "vault/src/seal.rs",          // values, into age files
-    "vault/src/slots.rs",         // keys and identities, into slots
-    "vault/src/stanza.rs",        // file keys
+    "agent/src/json.rs",                      // its own texts
+    "agent/src/json/write.rs",                // into a body
+    "agent/src/llm/body.rs",                  // the settings' own members of a request
+    "agent/src/llm/client.rs",                // the key, to find it in a provider's error
+    "agent/src/llm/key.rs",                   // the key, into the headers of a request
+    "agent/src/openhands/export.rs",          // records, into a state directory
+    "agent/src/openhands/import.rs",          // a state directory, into records
+    "agent/src/openhands/vault.rs",           // versions that clients gave, into records
+    "agent/src/profiles/agent.rs",            // names and ids, which are texts too
+    "agent/src/profiles/agent/launch.rs",     // names, and whether a key is set
+    "agent/src/profiles/agent/seed.rs",       // words of a command
+    "agent/src/profiles/llm.rs",              // names; records, which are parsed
+    "agent/src/profiles/meta.rs",             // names; records, which are parsed
+    "agent/src/profiles/trial.rs", // the secrets of a model, to find them in its provider's error
+    "agent/src/settings/agent.rs", // names of tools
+    "agent/src/settings/context.rs", // names of skills
+    "agent/src/settings/desk.rs",  // records, which are parsed
+    "agent/src/settings/field/collection.rs", // members of a body
+    "agent/src/settings/field/scalar.rs", // members of a body
+    "agent/src/settings/llm.rs",   // names; whether a key is set
+    "agent/src/settings/migrate.rs", // members of older documents
+    "agent/src/settings/model.rs", // words of choices
+    "agent/src/settings/patch.rs", // names in a body
+    "agent/src/settings/schema.rs", // the documents of the schemas
+    "agent/src/settings/secret.rs", // the mark itself: secrets, into what a view shows
+    "agent/src/settings/store.rs", // a body that is shown again
+    "agent/tests/recorded/main.rs", // a test
+    "agent/tests/recorded/placeholders.rs", // a test
+    "http/src/auth.rs",            // session keys, into digests
+    "http/src/cli/secret.rs",      // a value, to standard output
+    "http/src/cli/verify.rs",      // a report
+    "http/src/client.rs",          // a body, into a request of our own
+    "http/src/config.rs",          // variables, as what they are for
+    "http/src/config/environment.rs", // variables, as what they are for
+    "http/src/config/file.rs",     // fields of the file, as what they are for
+    "http/src/log.rs",             // the line that is written, which holds no secret
+    "http/src/reply.rs",           // a value, onto the wire
+    "http/src/routes/secrets.rs",  // the fields of a body
+    "http/src/transfer.rs",        // keys, into an order
+    "vault/src/cache.rs",          // values, re-sealed
+    "vault/src/keys.rs",           // the keys themselves
+    "vault/src/manifest.rs",       // sealed by the names key, not secret
+    "vault/src/open.rs",           // the text of a new identity, into its file
+    "vault/src/record.rs",         // sealed metadata
+    "vault/src/seal.rs",           // values, into age files
+    "vault/src/slots.rs",          // keys and identities, into slots
+    "vault/src/stanza.rs",         // file keys
 ];
 
 /// Files that may have more lines than [`LINES_MAX`], and why.
