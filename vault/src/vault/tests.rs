@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::changes::{ChangeKind, Notice};
+use crate::limits::TRANSACTION_OPERATIONS_MAX;
 
 struct Bench {
     store: MemoryStore,
@@ -333,7 +334,7 @@ fn limits_are_errors_with_a_name() {
             ..
         })
     ));
-    let many = (0..5000).fold(Transaction::new(), |t, _| {
+    let many = (0..=TRANSACTION_OPERATIONS_MAX).fold(Transaction::new(), |t, _| {
         t.require(&ns(), &name("A"), Expect::Any)
     });
     assert!(matches!(vault.commit(many), Err(Error::TooLarge { .. })));
