@@ -23,6 +23,8 @@ mod readme;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod tidy;
 #[cfg(test)]
 mod unlock;
