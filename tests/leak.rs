@@ -102,8 +102,10 @@ fn on_disk(dir: &Path) -> Vec<u8> {
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
         all.extend(if path.is_dir() {
             on_disk(&path)
-        } else {
+        } else if path.is_file() {
             fs::read(&path).unwrap()
+        } else {
+            Vec::new() // the socket for commands
         });
     }
     all

@@ -9,6 +9,8 @@ mod access;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod compat;
 #[cfg(test)]
 mod crash;

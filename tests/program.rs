@@ -71,6 +71,12 @@ impl Setup {
         self
     }
 
+    /// Gives it this file as standard input.
+    pub(crate) fn input(mut self, file: std::fs::File) -> Self {
+        self.0.stdin(file);
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.0.env(name, value);
         self
