@@ -78,8 +78,6 @@ fn guard(host: &[u8], origin: &[u8]) {
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|digit| digit.is_ascii_digit()));
     let name = port.map_or(&*host, |(name, _)| name);
-    // A port that lacks its colon is taken too; no browser sends one.
-    let name = name.rfind(']').map_or(name, |end| &name[..=end]);
     let inner = name
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));

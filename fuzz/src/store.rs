@@ -232,10 +232,8 @@ fn commit(vault: &Vault, model: &mut Model, input: &mut Input<'_>) -> Result<(),
                 .map(|outcome| without_revision(*outcome))
                 .collect();
             assert_eq!(Some(outcomes), expected);
-            if vault.revision() != before {
-                assert_eq!(vault.revision(), before + 1);
-                assert_eq!(receipt.revision, before + 1, "the receipt's revision");
-            }
+            assert!(vault.revision() <= before + 1);
+            assert_eq!(receipt.revision, vault.revision(), "the receipt's revision");
             *model = after;
             Ok(())
         }

@@ -166,8 +166,8 @@ fn is_local(host: &str, bound: IpAddr) -> bool {
         },
         None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    let port = port.strip_prefix(':').unwrap_or(port);
-    if !port.bytes().all(|digit| digit.is_ascii_digit()) {
+    let is_port = |port: &str| port.bytes().all(|digit| digit.is_ascii_digit());
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
         return false;
     }
     if name.eq_ignore_ascii_case("localhost") {
@@ -274,6 +274,7 @@ mod tests {
             "::1",
             "[::2]",
             "[::1].evil.example",
+            "[::1]8000",
             "127.1",
             "0x7f.0.0.1",
             "[localhost]",

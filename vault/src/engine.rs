@@ -1,6 +1,6 @@
 //! What an open vault consists of: keys, store, committer, cache; and how rows are found and written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -321,16 +321,19 @@ impl Inner {
     pub(crate) fn seal_ahead(&self, transaction: &mut Transaction) -> Result<(), Error> {
         let snapshot = self.store.snapshot()?;
         let data_key = self.current_data_key()?;
+        // What an earlier step deletes is made anew by a later one.
+        let mut gone = HashSet::new();
         for operation in &mut transaction.operations {
             let (namespace, name) = (&operation.namespace, &operation.name);
+            let place = (namespace.clone(), name.clone());
             let (value, sealed, index, kind) = match &mut operation.action {
                 Action::Put(put, sealed) => {
                     let index = match self.index(&*snapshot, namespace, name)? {
-                        Some(index) => Index {
+                        Some(index) if !gone.contains(&place) => Index {
                             version: index.version + 1,
                             ..index
                         },
-                        None => Index {
+                        _ => Index {
                             sequence: self.draw_sequence(),
                             version: 1,
                         },
@@ -350,7 +353,11 @@ impl Inner {
                     };
                     (&*entry, sealed, index, Kind::LogEntry)
                 }
-                Action::Delete(_) | Action::Require(_) | Action::DeleteLog => continue,
+                Action::Delete(_) => {
+                    gone.insert(place);
+                    continue;
+                }
+                Action::Require(_) | Action::DeleteLog => continue,
             };
             let place = self.place(namespace, name, index, kind);
             *sealed = Some(Sealed {
@@ -396,7 +403,7 @@ impl Inner {
         let results: Vec<_> = jobs.into_iter().map(|job| stage.apply(job)).collect();
         let mut manifest = state.manifest.clone();
         let (mut writes, changes) = stage.finish(&mut manifest)?;
-        if writes.is_empty() {
+        if writes.is_empty() && manifest.revision == state.manifest.revision {
             return Ok(results);
         }
         manifest.next_sequence = self.next_sequence.load(Ordering::Relaxed);

@@ -63,6 +63,10 @@ impl<'a> Stage<'a> {
             .into_iter()
             .map(|operation| self.operate(operation))
             .collect();
+        if self.undo.is_empty() {
+            // Nothing was written, so there is no new revision.
+            self.revision = revision;
+        }
         match outcomes {
             Ok(outcomes) => Ok(Receipt {
                 revision: self.revision,

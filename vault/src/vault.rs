@@ -24,7 +24,7 @@ use crate::transaction::{Outcome, Put, Receipt, Transaction, Written};
 /// How a vault behaves, apart from where it is and what opens it.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Previous versions that are kept of each record, at most [`HISTORY_VERSIONS_MAX`].
+    /// Previous versions that are kept of each record, at most [`HISTORY_VERSIONS_MAX`](crate::limits::HISTORY_VERSIONS_MAX).
     pub history: usize,
     /// Memory for values re-sealed under a key of the process, in bytes; 0 turns that off.
     pub value_cache_bytes: usize,

@@ -246,6 +246,26 @@ fn a_transaction_happens_whole_or_not_at_all() {
 }
 
 #[test]
+fn what_writes_nothing_is_no_revision_and_what_is_made_anew_keeps_its_turn() {
+    let (_, vault) = Bench::new();
+    put(&vault, "A", "one");
+    let nothing = Transaction::new()
+        .require(&ns(), &name("A"), Expect::Version(1))
+        .delete(&ns(), &name("NONE"), Expect::Any);
+    assert_eq!(vault.commit(nothing).unwrap().revision, 1);
+    let value = || Put::of(Plaintext::copy_of(b"x"));
+    let anew = Transaction::new()
+        .delete(&ns(), &name("A"), Expect::Any)
+        .put(&ns(), &name("A"), value())
+        .put(&ns(), &name("B"), value());
+    assert_eq!(vault.commit(anew).unwrap().revision, vault.revision());
+    assert_eq!(
+        (names(&vault), vault.revision()),
+        (vec!["A".to_owned(), "B".to_owned()], 2)
+    );
+}
+
+#[test]
 fn logs_keep_their_order_and_go_as_a_whole() {
     let (bench, vault) = Bench::new();
     let log = name("events");
