@@ -21,6 +21,10 @@ mod program;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod sdk;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod takeover;

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::changes::{ChangeKind, Notice};
-use crate::limits::TRANSACTION_OPERATIONS_MAX;
 
 struct Bench {
     store: MemoryStore,
@@ -334,7 +333,8 @@ fn limits_are_errors_with_a_name() {
             ..
         })
     ));
-    let many = (0..=TRANSACTION_OPERATIONS_MAX).fold(Transaction::new(), |t, _| {
+    let too_many = 0..=crate::limits::TRANSACTION_OPERATIONS_MAX;
+    let many = too_many.fold(Transaction::new(), |t, _| {
         t.require(&ns(), &name("A"), Expect::Any)
     });
     assert!(matches!(vault.commit(many), Err(Error::TooLarge { .. })));
