@@ -23,9 +23,15 @@ mod program;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod run;
 #[cfg(test)]
+mod sdk;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod takeover;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

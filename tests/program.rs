@@ -13,8 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The binary that is tested.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_strongroom-under-test");
-/// Longer than anything takes on a busy machine, and short enough to say which test hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than anything takes on a busy machine, the reference server's start too, and short enough to say which
+/// test hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The session key that the tests use.
 pub(crate) const KEY: &str = "test-session-key-6f1c";
@@ -45,12 +46,12 @@ impl Setup {
     }
 
     pub(crate) fn bare() -> Self {
-        Self::of(Path::new(BINARY))
+        Self::program(BINARY)
     }
 
-    /// A copy of the binary that lies elsewhere.
-    pub(crate) fn of(program: &Path) -> Self {
-        let mut command = Command::new(program);
+    /// Another program than the one under test.
+    pub(crate) fn program(path: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(path);
         command.env_clear().stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(command)
@@ -63,6 +64,11 @@ impl Setup {
 
     pub(crate) fn args<'a>(self, args: impl IntoIterator<Item = &'a str>) -> Self {
         args.into_iter().fold(self, Self::arg)
+    }
+
+    pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
+        self.0.current_dir(dir);
+        self
     }
 
     /// Gives it this file as standard input.
@@ -85,10 +91,15 @@ impl Setup {
 
     /// Starts a server and waits until it says that it listens.
     pub(crate) fn start(self) -> Server {
+        self.start_saying("listens on http://")
+    }
+
+    /// Starts a server and waits until it says these words with an address behind them.
+    pub(crate) fn start_saying(self, words: &str) -> Server {
         let program = self.launch();
         let address = program.wait_for("the line at start", |said| {
-            let (_, line) = said.split_once("listens on http://")?;
-            line.split_once('\n')?.0.parse().ok()
+            let (_, line) = said.split_once(words)?;
+            line.split_once(char::is_whitespace)?.0.parse().ok()
         });
         Server { address, program }
     }

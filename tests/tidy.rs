@@ -27,6 +27,8 @@ const EXPOSE: &[&str] = &[
     "agent/src/inject/handed.rs", // into a file for a child
     "agent/src/json.rs",          // its own texts
     "agent/src/json/write.rs",    // into a body
+    "agent/src/llm/body.rs",      // the settings' own members of a request
+    "agent/src/llm/client.rs",    // the key, to find it in a provider's error
     "agent/src/net/slip.rs",      // headers with credentials, onto the wire
     "agent/src/openhands/",       // the peer's files, read and written
     "agent/src/profiles/",        // the texts of a profile
@@ -41,6 +43,7 @@ const EXPOSE: &[&str] = &[
     "http/src/cli/verify.rs",     // the server's report
     "http/src/client.rs",         // requests and answers of commands
     "http/src/config.rs",         // variables, as what they are for
+    "http/src/config/",           // variables and fields of the file, as what they are for
     "http/src/log.rs",            // the line that is written, which holds no secret
     "http/src/reply.rs",          // a value, onto the wire
     "http/src/routes/secrets.rs", // the fields of a body

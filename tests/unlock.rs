@@ -189,7 +189,7 @@ fn all_that_lies_on_disk_is_for_the_owner_alone() {
 }
 
 /// Every file below `dir` with its mode and content.
-fn files(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+pub(crate) fn files(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

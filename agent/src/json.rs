@@ -11,6 +11,7 @@ mod write;
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 
+use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 use serde_json::Number;
 use strongroom_vault::never_impl;
@@ -214,7 +215,7 @@ impl Eq for Key {}
 
 /// The members of a JSON object, in the order in which their names first came.
 #[derive(Default)]
-pub struct Object(IndexMap<Key, Json>);
+pub struct Object(IndexMap<Key, Json, RandomState>);
 
 impl Object {
     /// No members.
@@ -226,7 +227,10 @@ impl Object {
     /// No members yet, and room for `count`.
     #[must_use]
     pub fn with_capacity(count: usize) -> Self {
-        Self(IndexMap::with_capacity(count))
+        Self(IndexMap::with_capacity_and_hasher(
+            count,
+            RandomState::default(),
+        ))
     }
 
     /// The number of members.

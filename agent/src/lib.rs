@@ -1,5 +1,12 @@
-//! Strongroom's agent side: settings and profiles, named secrets, children that get secrets and nothing else of
-//! ours, and masking of all that comes back.
+//! Strongroom's agent side: what lies between a vault of secrets and the wire, and knows no wire.
+//!
+//! - [`settings`]: one typed document with its secrets marked, and what may be done to it; [`profiles`] beside it.
+//! - [`openhands`]: the state directory of an OpenHands agent-server, read and written; [`fernet`]: its tokens.
+//! - [`llm`]: asking models; [`net`]: the way to other servers, for it and for lookups.
+//! - [`secrets`]: the named secrets of a conversation, from [`source`], [`lender`] or [`lookup`], at each use.
+//! - [`child`]: programs that get secrets ([`inject`], from an [`arena`]) and nothing else of ours ([`isolate`]).
+//! - [`redact`]: masking of all that comes back.
+//! - [`json`]: trees whose texts are wiped; [`limits`]: every bound.
 
 pub mod arena;
 pub mod child;
@@ -9,6 +16,7 @@ pub mod isolate;
 pub mod json;
 pub mod lender;
 pub mod limits;
+pub mod llm;
 pub mod lookup;
 pub mod net;
 pub mod openhands;

@@ -162,7 +162,7 @@ impl Lookup {
                 .map(|(name, value)| (name.as_str(), "", value));
             let call = Call {
                 method: Method::GET,
-                headers: plain_headers(),
+                headers: plain_headers(&address),
                 secret: SecretHeaders::of(secret),
                 body: Bytes::new(),
             };
@@ -241,8 +241,9 @@ fn decoded(segment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn plain_headers() -> HeaderMap {
+fn plain_headers(address: &Address) -> HeaderMap {
     let mut headers = HeaderMap::new();
+    address.name_in(&mut headers);
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let agent = concat!("strongroom/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));

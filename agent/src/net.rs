@@ -46,7 +46,7 @@ pub struct Network {
 pub struct Call {
     /// The method.
     pub method: Method,
-    /// Headers that are no secret, without `Host`.
+    /// Headers that are no secret, with the one that names the server ([`Address::name_in`]).
     pub headers: HeaderMap,
     /// Those that are.
     pub secret: SecretHeaders,
@@ -93,9 +93,6 @@ impl Network {
         *request.method_mut() = call.method;
         *request.uri_mut() = to.path().clone();
         *request.headers_mut() = call.headers;
-        request
-            .headers_mut()
-            .insert(hyper::header::HOST, to.authority().clone());
         let answer = pin!(sender.send_request(request));
         let (head, body) = drive(&mut driver, answer)
             .await
@@ -245,6 +242,22 @@ impl Arrived {
                 }
             }
         }
+    }
+
+    /// The rest of the body, up to so many bytes: what is longer is cut there, and the second value is true.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`].
+    pub async fn rest(&mut self, bytes_max: usize) -> Result<(Vec<u8>, bool), Fault> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.piece().await? {
+            let room = bytes_max - whole.len();
+            whole.extend_from_slice(piece.get(..piece.len().min(room)).unwrap_or_default());
+            if piece.len() > room {
+                return Ok((whole, true));
+            }
+        }
+        Ok((whole, false))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod llm;
 pub mod meta;
+mod trial;
 
 use crate::json::Json;
 use crate::limits::PROFILE_NAME_CHARS_MAX;
@@ -10,6 +11,8 @@ use crate::settings::field::{Pattern, Reading, Rule};
 use crate::settings::model::{any_input, any_value, model};
 
 use crate::json::Text;
+
+pub use trial::Trials;
 
 /// The names of profiles.
 pub(crate) static NAME: Pattern = Pattern {

@@ -22,12 +22,13 @@ pub(crate) mod secret;
 mod servers;
 mod store;
 
+pub(crate) use agent::RETIRED;
 pub(crate) use desk::named;
 pub use desk::{Body, Change, Desk, Place, ProfileKind, Shelf, ShelfError};
 pub use error::SettingsError;
 pub use fault::{Fault, Step};
 pub use field::{Anything, Map};
-pub(crate) use migrate::upgrade;
+pub(crate) use migrate::{fold_switches, upgrade};
 pub use model::Version;
 pub use schema::{agent_schema, conversation_schema};
 pub use secret::{Expose, MASK, Secret, Secrets};

@@ -4,6 +4,8 @@
 //! cargo run --release -p strongroom-benches --bin seal      sealing and opening a value
 //! cargo run --release -p strongroom-benches --bin store     commits, reads, lists, opening
 //! cargo run --release -p strongroom-benches --bin request   reading a secret over HTTP
+//! cargo run --release -p strongroom-benches --bin settings  reading and patching the settings over HTTP
+//! cargo run --release -p strongroom-benches --bin reference the same and secrets, against the reference server
 //! cargo run --release -p strongroom-benches --bin start     from the start to the first answer; sizes
 //! cargo run --release -p strongroom-benches --bin residue   copies of secrets in the server's memory
 //! cargo run --release -p strongroom-benches --bin spawn     starting a child with secrets; copies left behind
@@ -23,6 +25,7 @@ pub mod load;
 pub mod memory;
 pub mod process;
 pub mod records;
+pub mod reference;
 pub mod report;
 pub mod rounds;
 pub mod serve;

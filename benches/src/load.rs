@@ -16,7 +16,7 @@ use crate::rounds::Spread;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Longest answer that is expected.
-const ANSWER_BYTES_MAX: usize = 4096;
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Connections to one server that stay open between rounds.
 pub struct Client {
@@ -214,13 +214,32 @@ pub fn get(path: &str) -> Vec<u8> {
 /// A PUT of a JSON body, likewise.
 #[must_use]
 pub fn put(path: &str, body: &str) -> Vec<u8> {
+    with_body("PUT", path, body)
+}
+
+/// A PATCH of a JSON body, likewise.
+#[must_use]
+pub fn patch(path: &str, body: &str) -> Vec<u8> {
+    with_body("PATCH", path, body)
+}
+
+fn with_body(method: &str, path: &str, body: &str) -> Vec<u8> {
     format!(
-        "PUT {path} HTTP/1.1\r\nHost: localhost\r\nX-Session-API-Key: {}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Session-API-Key: {}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         crate::serve::SESSION_KEY,
         body.len()
     )
     .into_bytes()
+}
+
+/// PATCHes of the settings, each of which changes what the one before it left.
+#[must_use]
+pub fn patches() -> [Vec<u8>; 2] {
+    [101, 102].map(|most| {
+        let body = format!(r#"{{"conversation_settings_diff":{{"max_iterations":{most}}}}}"#);
+        patch("/api/settings", &body)
+    })
 }
 
 /// GETs of the secrets 0 to `count` of [`crate::records`], in an order without neighbours.

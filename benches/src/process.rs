@@ -25,13 +25,21 @@ impl Server {
     /// # Errors
     /// It does not start, or says nothing of the kind.
     pub fn start(command: &mut Command) -> Result<Self> {
+        Self::start_saying("listens on http://", command)
+    }
+
+    /// The same for a server that says where it listens in other words, in front of the address.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub fn start_saying(words: &str, command: &mut Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let stdin = child.stdin.take();
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?);
-        let address = listening(&mut lines);
+        let address = listening(words, &mut lines);
         // What else it says is of no interest, but must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         let Some(address) = address else {
@@ -107,13 +115,13 @@ impl Drop for Server {
     }
 }
 
-fn listening(lines: &mut impl std::io::BufRead) -> Option<SocketAddr> {
+fn listening(words: &str, lines: &mut impl std::io::BufRead) -> Option<SocketAddr> {
     lines
         .lines()
         .map_while(std::io::Result::ok)
         .find_map(|line| {
-            let (_, address) = line.split_once("listens on http://")?;
-            address.trim().parse().ok()
+            let (_, address) = line.split_once(words)?;
+            address.split_whitespace().next()?.parse().ok()
         })
 }
 

@@ -40,6 +40,7 @@ pub struct Report {
     /// How the bench runs.
     pub setting: Setting,
     table: String,
+    held: usize,
     missed: Vec<String>,
 }
 
@@ -68,6 +69,7 @@ impl Report {
             _ if bar.meets(figure) => "PASS",
             _ => "MISS",
         };
+        self.held += usize::from(!verdict.is_empty());
         let what_unit = if unit.is_empty() {
             what.to_owned()
         } else {
@@ -96,8 +98,10 @@ impl Report {
         for missed in &self.missed {
             println!("MISS  {missed}");
         }
-        if self.missed.is_empty() {
-            println!("All bars met.");
+        match (self.held, self.missed.len()) {
+            (0, _) => println!("No bar was held."),
+            (_, 0) => println!("All bars met."),
+            _ => {}
         }
         if self.setting.gate && !self.missed.is_empty() {
             ExitCode::FAILURE
@@ -133,6 +137,7 @@ pub fn run(name: &str, bench: impl FnOnce(&mut Report) -> Result<()>) -> ExitCod
     let mut report = Report {
         setting,
         table: String::new(),
+        held: 0,
         missed: Vec::new(),
     };
     match bench(&mut report) {

@@ -1,7 +1,7 @@
 //! The servers that are measured, run by a bench as a process of its own.
 //!
 //! `hello` is the floor: hyper, set up as the server sets it up, over the same adapter, with a service that
-//! answers the same 64 bytes to everything. `secrets` is the server itself over a vault of which the size of
+//! answers the same bytes to everything, as many as are asked for. `secrets` is the server itself over a vault of which the size of
 //! the value cache is chosen. Both end when their standard input does.
 
 use std::convert::Infallible;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,7 +26,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::Result;
-use crate::records::VALUE_BYTES;
 
 /// What the measured servers ask for.
 pub const SESSION_KEY: &str = "bench-session-key";
@@ -35,8 +35,8 @@ const HELLO: &str = "hello";
 
 /// What a server process shall do.
 pub enum Role {
-    /// The floor.
-    Hello,
+    /// The floor, with so many bytes in each answer.
+    Hello(usize),
     /// The server over the vault of a directory, with so many bytes for cached values.
     Secrets(PathBuf, usize),
 }
@@ -48,7 +48,7 @@ impl Role {
         let mut command = Command::new(program);
         command.arg(SERVE);
         match self {
-            Self::Hello => command.arg(HELLO),
+            Self::Hello(bytes) => command.arg(HELLO).arg(bytes.to_string()),
             Self::Secrets(dir, cache) => command.arg(dir).arg(cache.to_string()),
         };
         command
@@ -61,11 +61,12 @@ impl Role {
             return None;
         }
         let first = arguments.next()?;
-        if first == HELLO {
-            return Some(Self::Hello);
-        }
-        let cache = arguments.next()?.to_str()?.parse().ok()?;
-        Some(Self::Secrets(first.into(), cache))
+        let bytes = arguments.next()?.to_str()?.parse().ok()?;
+        Some(if first == HELLO {
+            Self::Hello(bytes)
+        } else {
+            Self::Secrets(first.into(), bytes)
+        })
     }
 }
 
@@ -104,12 +105,12 @@ async fn serve(role: Role) -> Result<()> {
             println!("listens on http://{}", server.local_addr());
             server.run(stopped).await;
         }
-        Role::Hello => {
+        Role::Hello(bytes) => {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             println!("listens on http://{}", listener.local_addr()?);
             tokio::select! {
                 () = stopped => {}
-                ended = hello(listener) => ended?,
+                ended = hello(listener, bytes) => ended?,
             }
         }
     }
@@ -125,7 +126,8 @@ async fn stdin_ended() {
     let _ = end.await;
 }
 
-async fn hello(listener: TcpListener) -> Result<()> {
+async fn hello(listener: TcpListener, bytes: usize) -> Result<()> {
+    let body = Bytes::from(vec![b'x'; bytes]);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -136,7 +138,9 @@ async fn hello(listener: TcpListener) -> Result<()> {
             .max_buf_size(HEADER_BYTES_MAX)
             .writev(true)
             .half_close(true);
-        let connection = builder.serve_connection(io, service_fn(greet));
+        let body = body.clone();
+        let greet = service_fn(move |_: Request<Incoming>| std::future::ready(greet(&body)));
+        let connection = builder.serve_connection(io, greet);
         tokio::spawn(async move {
             // A connection that breaks is the client's matter.
             let _ = connection.await;
@@ -144,8 +148,8 @@ async fn hello(listener: TcpListener) -> Result<()> {
     }
 }
 
-async fn greet<B>(_: Request<B>) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
-    let mut response = Response::new(Full::new(Bytes::from_static(&[b'x'; VALUE_BYTES])));
+fn greet(body: &Bytes) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::new(body.clone()));
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);
     Ok(response)

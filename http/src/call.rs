@@ -1,11 +1,14 @@
 //! What a handler gets: the caller, the path's values, the body, and the state of the server.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use hyper::Uri;
 use hyper::http::request::Parts;
 use strongroom_agent::json::Json;
+use strongroom_agent::profiles::Trials;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys};
@@ -24,6 +27,8 @@ pub struct State {
     pub vault: Vault,
     /// Settings and profiles in it.
     pub settings: Arc<strongroom_agent::settings::Store>,
+    /// Asks models whether they can be asked.
+    pub trials: Trials,
     /// Where the secrets are in it.
     pub secrets: Namespace,
     /// Session keys.
@@ -32,6 +37,8 @@ pub struct State {
     pub origins: Origins,
     /// Where the server listens.
     pub bound: std::net::SocketAddr,
+    /// The path under which a proxy shows the server; empty for none.
+    pub root: String,
     /// What build this is.
     pub build: Build,
     /// The log.
@@ -47,6 +54,17 @@ pub struct State {
 }
 
 impl State {
+    /// The decoded path of a request, without the root path if the proxy left that in.
+    pub(crate) fn path<'u>(&self, uri: &'u Uri) -> Cow<'u, str> {
+        let path = decode(uri.path());
+        match path.strip_prefix(self.root.as_str()) {
+            Some(_) if self.root.is_empty() => path,
+            Some("") => Cow::Borrowed("/"),
+            Some(rest) if rest.starts_with('/') => Cow::Owned(rest.to_owned()),
+            _ => path,
+        }
+    }
+
     /// The id of a request that arrives now.
     pub(crate) fn next_id(&self) -> RequestId {
         RequestId::new(self.requests.fetch_add(1, Relaxed))
@@ -119,9 +137,8 @@ impl Call {
     /// The value of the path's variable of the given number, counted from 0.
     #[must_use]
     pub fn value(&self, number: usize) -> String {
-        self.values
-            .get(&decode(self.parts.uri.path()), number)
-            .to_owned()
+        let path = self.state.path(&self.parts.uri);
+        self.values.get(&path, number).to_owned()
     }
 
     /// The value of a parameter of the query; empty if it has none.

@@ -5,6 +5,7 @@ mod road;
 mod run;
 mod secret;
 mod serve;
+mod takeover;
 mod transfer;
 mod verify;
 
@@ -17,8 +18,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use strongroom_agent::child;
 use strongroom_agent::isolate::Refusal;
-use strongroom_agent::openhands::{FillError, ImportError};
-use strongroom_vault::{Opened, Options, Vault};
+use strongroom_agent::openhands::{FillError, ImportError, is_state_directory};
+use strongroom_vault::{Opened, Options, Unlock, Vault};
 
 use self::road::Road;
 use crate::client::ClientError;
@@ -82,18 +83,24 @@ impl Place {
         Ok(config::data_dir(self.data_dir.clone(), env)?)
     }
 
+    /// What opens the vault.
+    fn unlock(&self, env: &mut Environment) -> Result<Unlock, Failure> {
+        let (file, identity) = (self.secret_key_file.as_deref(), self.identity.as_deref());
+        Ok(config::unlock(file, identity, env)?)
+    }
+
     fn open(&self, env: &mut Environment) -> Result<Open, Failure> {
         let dir = self.dir(env)?;
-        let (file, identity) = (self.secret_key_file.as_deref(), self.identity.as_deref());
-        let unlock = config::unlock(file, identity, env)?;
-        let (vault, opened) = Vault::open(&dir, &unlock, &Options::default())?;
-        Ok(Open { vault, opened, dir })
+        if takeover::is_interrupted(&dir) {
+            return Err(Failure::Interrupted(dir));
+        }
+        Open::at(dir, &self.unlock(env)?)
     }
 
     /// The directory of a vault that has to be there already: opening an empty one would make a vault.
     fn existing_dir(&self, env: &Environment) -> Result<PathBuf, Failure> {
         let dir = self.dir(env)?;
-        if !dir.join("vault").exists() {
+        if !dir.join("vault").exists() && !takeover::is_interrupted(&dir) {
             return Err(Failure::NoVault(dir));
         }
         Ok(dir)
@@ -108,6 +115,10 @@ impl Place {
     /// The road to a vault, which is made if there is none.
     fn road_or_new(&self, env: &mut Environment) -> Result<Road, Failure> {
         let dir = self.dir(env)?;
+        // A vault made past it would keep `serve` from taking the state over.
+        if !dir.join("vault").exists() && is_state_directory(&dir) {
+            return Err(Failure::NotTakenOver(dir));
+        }
         let config = Config {
             tokens: config::token_keys(env)?.keys(),
             log_completions_folder: config::log_completions_folder(env)?,
@@ -122,6 +133,11 @@ impl Place {
 }
 
 impl Open {
+    fn at(dir: PathBuf, unlock: &Unlock) -> Result<Self, Failure> {
+        let (vault, opened) = Vault::open(&dir, unlock, &Options::default())?;
+        Ok(Self { vault, opened, dir })
+    }
+
     /// Says what a person has to know about the keys; not on standard output: that is for what was asked for.
     fn say_notes(&self) {
         for line in self.key_notes() {
@@ -165,6 +181,10 @@ enum Failure {
     Damaged,
     /// The state directory of an agent-server that was to be taken over can't be.
     Import(ImportError),
+    /// This directory holds the state of an agent-server and no vault.
+    NotTakenOver(PathBuf),
+    /// Taking over the state in this directory was begun and not finished.
+    Interrupted(PathBuf),
     /// What was taken over can't be put into the vault.
     Fill(FillError),
 }
@@ -184,6 +204,8 @@ impl Failure {
             | Self::Bind(_)
             | Self::System(..)
             | Self::NoVault(_)
+            | Self::NotTakenOver(_)
+            | Self::Interrupted(_)
             | Self::Client(_)
             | Self::Refused(_)
             | Self::Input(_)
@@ -217,6 +239,17 @@ impl fmt::Display for Failure {
             Self::Import(error) => write!(
                 f,
                 "the directory holds the state of an OpenHands agent-server, and {error}; no file was changed"
+            ),
+            Self::NotTakenOver(dir) => write!(
+                f,
+                "{} holds the state of an OpenHands agent-server and no vault yet; `strongroom serve` takes it over",
+                dir.display()
+            ),
+            Self::Interrupted(dir) => write!(
+                f,
+                "taking over the agent-server's state in {} was interrupted; `strongroom serve` finishes it, with the \
+                 state's files (settings.json, secrets.json, ..) in their place",
+                dir.display()
             ),
             Self::Fill(error) => error.fmt(f),
             Self::Damaged => f.write_str("the vault is damaged, see above"),
@@ -270,7 +303,7 @@ impl From<KeysError> for Failure {
 }
 
 /// Runs the command line `args`, the program's name first.
-pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -278,7 +311,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let done = match &cli.verb {
+    match run(&cli.verb, env) {
+        Ok(code) => code,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(verb: &Verb, env: Environment) -> Result<ExitCode, Failure> {
+    let mut env = env.with_file()?;
+    match verb {
         Verb::Run(arguments) => run::run(arguments, &mut env),
         Verb::Serve(arguments) => done(serve::run(arguments, env)),
         Verb::Secret(arguments) => done(secret::run(arguments, &mut env)),
@@ -286,13 +330,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>, mut env: Environment) -> E
         Verb::Export(arguments) => done(transfer::export(arguments, &mut env)),
         Verb::Verify(place) => done(verify::run(place, &mut env)),
         Verb::Purge(place) => done(purge::run(place, &mut env)),
-    };
-    match done {
-        Ok(code) => code,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "strongroom: {failure}");
-            ExitCode::from(failure.code())
-        }
     }
 }
 

@@ -2,21 +2,26 @@
 //!
 //! Blank variables count as unset everywhere. Keys go from the environment into [`Plaintext`] without a stop.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use strongroom_agent::fernet;
-use strongroom_agent::json::{Json, Text};
+use strongroom_agent::json::Text;
 use strongroom_vault::{Key, Plaintext, Unlock};
 
 use crate::cors::Origins;
-use crate::environ;
-use crate::limits::NUMBERED_VARIABLES_MAX;
-use crate::log::{Level, Log};
+use crate::log::{Level, Log, LogFile};
 use crate::server::Config;
+
+mod environment;
+mod file;
+
+pub use environment::Environment;
+
+/// Where logs are written unless `LOG_DIR` says otherwise.
+const LOG_DIR: &str = "logs";
 
 /// What build the server says it is.
 #[derive(Debug, Clone)]
@@ -37,39 +42,6 @@ impl Default for Build {
     }
 }
 
-/// The variables that this program reads, as they were at start. Has no `Debug` on purpose.
-pub struct Environment(HashMap<&'static str, Vec<(usize, Plaintext)>>);
-
-/// Every variable that is read; those with `true` also as `NAME_0`, `NAME_1` and so on.
-const VARIABLES: &[(&str, bool)] = &[
-    ("OH_PERSISTENCE_DIR", false),
-    ("OH_SECRET_KEY", false),
-    ("OH_PREVIOUS_SECRET_KEYS", true),
-    ("SESSION_API_KEY", false),
-    ("OH_SESSION_API_KEYS", true),
-    ("OH_ALLOW_CORS_ORIGINS", true),
-    ("OH_ALLOW_CORS_ORIGIN_REGEX", false),
-    ("DOCKER_HOST_ADDR", false),
-    ("LOG_DIR", false),
-    ("LOG_JSON", false),
-    ("LOG_LEVEL", false),
-    ("OPENHANDS_BUILD_GIT_SHA", false),
-    ("OPENHANDS_BUILD_GIT_REF", false),
-    ("XDG_DATA_HOME", false),
-    ("HOME", false),
-];
-
-/// Those of them that hold keys, by how their names begin.
-const SECRET: [&str; 4] = [
-    "OH_SECRET_KEY",
-    "OH_PREVIOUS_SECRET_KEYS",
-    "SESSION_API_KEY",
-    "OH_SESSION_API_KEYS",
-];
-
-/// The place of `NAME` itself among `NAME`, `NAME_0`, `NAME_1`.
-const WHOLE: usize = usize::MAX;
-
 /// A setting that can't be used.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unusable {
@@ -80,119 +52,6 @@ pub struct Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.what, self.why)
-    }
-}
-
-impl Environment {
-    /// The variables of this process. Keys are taken: on Linux, as long as there is one thread only, they are
-    /// overwritten where the system had put them, and so are in no `/proc/PID/environ`.
-    #[must_use]
-    pub fn of_process() -> Self {
-        let taken = Self::from_lookup(|name| std::env::var_os(name));
-        environ::wipe(|name| SECRET.iter().any(|secret| name.starts_with(secret)));
-        taken
-    }
-
-    /// Variables from wherever `lookup` takes them.
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
-        let mut found: HashMap<_, Vec<_>> = HashMap::new();
-        let mut take = |name: &'static str, place: usize, value: Option<OsString>| {
-            let Some(value) = value.map(OsString::into_encoded_bytes) else {
-                return;
-            };
-            // Its own type from here on; what the system handed over is wiped by the allocator.
-            let value = Plaintext::copy_of(&value);
-            if !value.expose().trim_ascii().is_empty() {
-                found.entry(name).or_default().push((place, value));
-            }
-        };
-        for &(name, numbered) in VARIABLES {
-            take(name, WHOLE, lookup(name));
-            for number in 0..if numbered { NUMBERED_VARIABLES_MAX } else { 0 } {
-                take(name, number, lookup(&format!("{name}_{number}")));
-            }
-        }
-        Self(found)
-    }
-
-    /// Takes the secret in `name`.
-    fn secret(&mut self, name: &'static str) -> Option<Plaintext> {
-        let mut values = self.0.remove(name)?;
-        let whole = values.iter().position(|(place, _)| *place == WHOLE)?;
-        Some(values.swap_remove(whole).1)
-    }
-
-    /// A copy of the secret in `name`.
-    fn copy(&self, name: &'static str) -> Option<Plaintext> {
-        let values = self.0.get(name)?;
-        let (_, value) = values.iter().find(|(place, _)| *place == WHOLE)?;
-        Some(Plaintext::copy_of(value.expose()))
-    }
-
-    /// Copies of the entries of a list, as [`Self::list`] gives them.
-    fn copies(&self, name: &'static str) -> Result<Vec<Plaintext>, Unusable> {
-        let mut copied = HashMap::new();
-        for (place, value) in self.0.get(name).map(Vec::as_slice).unwrap_or_default() {
-            let copy = (*place, Plaintext::copy_of(value.expose()));
-            copied.entry(name).or_insert_with(Vec::new).push(copy);
-        }
-        Self(copied).list(name)
-    }
-
-    /// The text in `name`, without blanks around it.
-    fn text(&self, name: &'static str) -> Result<Option<&str>, Unusable> {
-        let values = self.0.get(name).map(Vec::as_slice).unwrap_or_default();
-        let whole = values.iter().find(|(place, _)| *place == WHOLE);
-        let Some((_, value)) = whole else {
-            return Ok(None);
-        };
-        let text = std::str::from_utf8(value.expose());
-        let text = text.map_err(|_| Unusable {
-            what: name,
-            why: "is not UTF-8",
-        })?;
-        Ok(Some(text.trim()))
-    }
-
-    /// The path in `name`.
-    fn path(&self, name: &'static str) -> Result<Option<PathBuf>, Unusable> {
-        Ok(self.text(name)?.map(PathBuf::from))
-    }
-
-    /// The entries of `name`, a JSON list, then those of `NAME_0`, `NAME_1`; blank ones are dropped.
-    fn list(&mut self, name: &'static str) -> Result<Vec<Plaintext>, Unusable> {
-        let mut values = self.0.remove(name).unwrap_or_default();
-        values.sort_by_key(|(place, _)| place.wrapping_add(1));
-        let mut entries = Vec::with_capacity(values.len());
-        for (place, value) in values {
-            if place != WHOLE {
-                entries.push(value);
-                continue;
-            }
-            let wrong = Unusable {
-                what: name,
-                why: "is not a JSON list of texts, such as [\"one\",\"two\"]",
-            };
-            let Ok(Json::List(items)) = Json::parse(value.expose()) else {
-                return Err(wrong);
-            };
-            for item in items {
-                let Json::Text(text) = item else {
-                    return Err(wrong);
-                };
-                if !text.expose().trim().is_empty() {
-                    entries.push(Plaintext::copy_of(text.expose().as_bytes()));
-                }
-            }
-        }
-        Ok(entries)
-    }
-
-    fn is_true(&self, name: &'static str) -> Result<bool, Unusable> {
-        let text = self.text(name)?.unwrap_or_default();
-        Ok(["1", "true", "yes"]
-            .iter()
-            .any(|yes| text.eq_ignore_ascii_case(yes)))
     }
 }
 
@@ -290,11 +149,16 @@ impl TokenKeys {
 /// # Errors
 /// A list that is none.
 pub fn token_keys(env: &Environment) -> Result<TokenKeys, Unusable> {
-    let first = env.copies("OH_SESSION_API_KEYS")?.into_iter().next();
+    // As in the reference: session keys of the file are none for tokens, and a null wants no stand-in.
+    let first = match env.is_from_file("OH_SESSION_API_KEYS") {
+        true => None,
+        false => env.copies("OH_SESSION_API_KEYS")?.into_iter().next(),
+    };
+    let session = env.copy("SESSION_API_KEY").or(first);
     Ok(TokenKeys {
         secret: env.copy("OH_SECRET_KEY"),
         previous: env.copies("OH_PREVIOUS_SECRET_KEYS")?,
-        session: env.copy("SESSION_API_KEY").or(first),
+        session: session.filter(|_| !env.is_null("OH_SECRET_KEY")),
     })
 }
 
@@ -303,7 +167,7 @@ pub fn token_keys(env: &Environment) -> Result<TokenKeys, Unusable> {
 /// # Errors
 /// `LOG_DIR` is not UTF-8.
 pub fn log_completions_folder(env: &Environment) -> Result<String, Unusable> {
-    let dir = env.text("LOG_DIR")?.unwrap_or("logs");
+    let dir = env.text("LOG_DIR")?.unwrap_or(LOG_DIR);
     Ok(format!("{}/completions", dir.trim_end_matches('/')))
 }
 
@@ -342,9 +206,28 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         tokens,
         log_completions_folder,
         origins: origins(env)?,
+        root: root(env)?,
         build,
         log: log(env)?,
     })
+}
+
+/// The path of `OH_WEB_URL`, under which a proxy shows this server.
+fn root(env: &Environment) -> Result<String, Unusable> {
+    let Some(url) = env.text("OH_WEB_URL")? else {
+        return Ok(String::new());
+    };
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..));
+    let path = path.unwrap_or_default();
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Unusable {
+            what: "OH_WEB_URL",
+            why: "is not the URL of this server, such as https://example.com/base",
+        });
+    }
+    Ok(crate::router::decode(path.trim_end_matches('/')).into_owned())
 }
 
 fn origins(env: &mut Environment) -> Result<Origins, Unusable> {
@@ -379,23 +262,36 @@ fn origins(env: &mut Environment) -> Result<Origins, Unusable> {
 }
 
 fn log(env: &Environment) -> Result<Log, Unusable> {
-    let why = "is none of ERROR, WARNING, INFO, DEBUG";
+    let unusable = |what, why| Unusable { what, why };
     let level = match env.text("LOG_LEVEL")? {
-        Some(text) => Level::named(text).ok_or(Unusable {
-            what: "LOG_LEVEL",
-            why,
-        })?,
+        Some(text) => Level::named(text)
+            .ok_or_else(|| unusable("LOG_LEVEL", "is none of ERROR, WARNING, INFO, DEBUG"))?,
         None => Level::Info,
+    };
+    let level = match env.is_true("DEBUG")? {
+        true => Level::Debug,
+        false => level,
+    };
+    let file = match env.is_true("LOG_TO_FILE")? {
+        true => {
+            let dir = env.path("LOG_DIR")?.unwrap_or_else(|| LOG_DIR.into());
+            let why = "is no directory that a log can be written to (LOG_TO_FILE is set)";
+            let opened = LogFile::open(&dir).map_err(|_| unusable("LOG_DIR", why))?;
+            Some(Arc::new(opened))
+        }
+        false => None,
     };
     Ok(Log {
         level,
         json: env.is_true("LOG_JSON")?,
+        file,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
 
     fn env(pairs: &[(&str, &str)]) -> Environment {
         Environment::from_lookup(|name| {
@@ -484,6 +380,44 @@ mod tests {
             );
         }
         assert!(data_dir(None, &env(&[])).is_err());
+    }
+
+    #[test]
+    fn the_root_path_is_that_of_the_web_url() {
+        let root = |url: &str| root(&env(&[("OH_WEB_URL", url)])).unwrap();
+        assert_eq!(root("https://h.example/base/"), "/base");
+        assert_eq!(root("https://h.example/a/b%20c?x=/y#z"), "/a/b c");
+        for none in [
+            "https://h.example",
+            "https://h.example/",
+            " ",
+            "https://h?x=/y",
+        ] {
+            assert_eq!(root(none), "", "{none}");
+        }
+        assert!(super::root(&env(&[("OH_WEB_URL", "http://h/a b")])).is_err());
+    }
+
+    #[test]
+    fn logs_go_to_a_file_when_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("deep/logs");
+        let log = |dir: &str| {
+            log(&env(&[
+                ("LOG_TO_FILE", "true"),
+                ("LOG_DIR", dir),
+                ("DEBUG", "1"),
+                ("LOG_LEVEL", "ERROR"),
+            ]))
+        };
+        let opened = log(place.to_str().unwrap()).ok().unwrap();
+        assert!(opened.file.is_some() && opened.level == Level::Debug);
+        assert!(place.join("app.log").is_file());
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let wrong = log(dir.path().join("file").to_str().unwrap())
+            .err()
+            .unwrap();
+        assert!(wrong.to_string().starts_with("LOG_DIR is no directory"));
     }
 
     #[test]

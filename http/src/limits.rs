@@ -69,6 +69,14 @@ pub const SHUTDOWN_SECONDS_MAX: u64 = 5;
 
 /// Entries of a numbered variable such as `OH_SESSION_API_KEYS_0`.
 pub const NUMBERED_VARIABLES_MAX: usize = 64;
+/// The configuration file.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Fields without effect that are told by name.
+pub const CONFIG_NOTES_MAX: usize = 20;
+/// A log file, before it is put aside for a new one.
+pub const LOG_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Log files that were put aside and are kept.
+pub const LOG_FILES_KEPT: usize = 7;
 /// Compiled size of the expression for allowed origins.
 pub const ORIGIN_REGEX_BYTES_MAX: usize = 256 * 1024;
 

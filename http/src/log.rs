@@ -5,12 +5,16 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_agent::json::{Json, Object};
 
 use crate::error::Error;
+
+mod file;
+
+pub use file::LogFile;
 
 /// How much a person wants to read. `LOG_LEVEL`; INFO unless told otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,12 +179,14 @@ impl Entry<'_> {
 }
 
 /// Where entries go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Log {
     /// Entries of this level and graver ones are written.
     pub level: Level,
     /// Whether a line is a JSON object.
     pub json: bool,
+    /// Where lines go beside standard error.
+    pub file: Option<Arc<LogFile>>,
 }
 
 impl Default for Log {
@@ -189,6 +195,7 @@ impl Default for Log {
         Self {
             level: Level::Info,
             json: false,
+            file: None,
         }
     }
 }
@@ -204,8 +211,12 @@ impl Log {
     /// to stop serving.
     pub fn write(&self, entry: &Entry<'_>) {
         if self.takes(entry.level()) {
-            let line = self.line(entry, SystemTime::now());
+            let now = SystemTime::now();
+            let line = self.line(entry, now);
             let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            if let Some(file) = &self.file {
+                file.write(line.as_bytes(), &timestamp(now));
+            }
         }
     }
 
@@ -294,7 +305,7 @@ mod tests {
         };
         let text = Log {
             level: Level::Debug,
-            json: false,
+            ..Log::default()
         }
         .line(&entry, UNIX_EPOCH);
         assert!(text.starts_with(
@@ -303,6 +314,7 @@ mod tests {
         let json = Log {
             level: Level::Debug,
             json: true,
+            ..Log::default()
         }
         .line(&entry, UNIX_EPOCH);
         let json = Json::parse(json.trim_end().as_bytes()).unwrap();
@@ -314,10 +326,7 @@ mod tests {
     fn levels_are_known_by_their_usual_names() {
         assert_eq!(Level::named("warning"), Some(Level::Warn));
         assert_eq!(Level::named("loud"), None);
-        let log = Log {
-            level: Level::Info,
-            json: false,
-        };
+        let log = Log::default();
         assert!(log.takes(Level::Error) && log.takes(Level::Info) && !log.takes(Level::Debug));
     }
 }

@@ -93,13 +93,14 @@ routes! {
     DELETE "/api/profiles/{name}"               WriteSettings NoBody                  => profiles::llm_delete;
     POST   "/api/profiles/{name}/activate"      WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_activate;
     POST   "/api/profiles/{name}/rename"        WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_rename;
-    POST   "/api/profiles/{name}/validate"      ReadSettings  SETTINGS_BODY_BYTES_MAX => profiles::llm_validate;
+    POST   "/api/profiles/{name}/validate"      WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::llm_validate;
     GET    "/api/agent-profiles"                WriteSettings NoBody                  => profiles::agent_list;
     GET    "/api/agent-profiles/{name}"         ReadSettings  NoBody                  => profiles::agent_get;
     POST   "/api/agent-profiles/{name}"         WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_save;
     DELETE "/api/agent-profiles/{name}"         WriteSettings NoBody                  => profiles::agent_delete;
     POST   "/api/agent-profiles/{name}/rename"  WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_rename;
     POST   "/api/agent-profiles/{id}/activate"  WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_activate;
+    POST   "/api/agent-profiles/{name}/materialize" ReadSettings SETTINGS_BODY_BYTES_MAX => profiles::agent_materialize;
     GET    "/api/meta-profiles"                 ReadSettings  NoBody                  => profiles::meta_list;
     GET    "/api/meta-profiles/{name}"          ReadSettings  NoBody                  => profiles::meta_get;
     POST   "/api/meta-profiles/{name}"          WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_save;

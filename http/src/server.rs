@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use strongroom_agent::fernet;
 use strongroom_agent::openhands::SECRETS;
+use strongroom_agent::profiles::Trials;
 use strongroom_agent::settings::Store;
 use strongroom_vault::{Namespace, Plaintext, Vault};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
@@ -41,6 +42,8 @@ pub struct Config {
     pub log_completions_folder: String,
     /// Which pages may use it.
     pub origins: Origins,
+    /// The path under which a proxy shows it; empty for none.
+    pub root: String,
     /// What build it says it is.
     pub build: Build,
     /// What it logs.
@@ -56,6 +59,7 @@ impl Default for Config {
             tokens: fernet::Keys::none(),
             log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
+            root: String::new(),
             build: Build::default(),
             log: Log::default(),
         }
@@ -227,10 +231,12 @@ pub(crate) fn state(
     Ok(Arc::new(State {
         vault,
         settings: Arc::new(store),
+        trials: Trials::default(),
         secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
         keys: Keys::new(config.keys),
         origins: config.origins,
         bound,
+        root: config.root,
         build: config.build,
         log: config.log,
         pool: Pool::default(),

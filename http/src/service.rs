@@ -84,7 +84,7 @@ async fn handle(
     body: Incoming,
     name: &mut &'static str,
 ) -> Result<Reply, Error> {
-    let path = router::decode(parts.uri.path());
+    let path = state.path(&parts.uri);
     let method = parts.method.as_str();
     let found = match peer {
         // The network is not told that there are more.

@@ -77,7 +77,7 @@ impl Stage {
 
     fn setup(&self, verb: &str) -> Setup {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let setup = Setup::of(&self.program)
+        let setup = Setup::program(&self.program)
             .arg(verb)
             .env("PATH", path)
             .env("HOME", "/");

@@ -12,8 +12,8 @@ pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const HISTORY_VERSIONS_MAX: usize = 64;
 /// Previous versions kept of one record unless told otherwise.
 pub const HISTORY_VERSIONS_DEFAULT: usize = 4;
-/// Most operations in one transaction.
-pub const TRANSACTION_OPERATIONS_MAX: usize = 4096;
+/// Most operations in one transaction. High, because an import of many secrets is one.
+pub const TRANSACTION_OPERATIONS_MAX: usize = 65_536;
 /// Most entries that one page of a list or a log holds.
 pub const PAGE_ENTRIES_MAX: usize = 10_000;
 /// Most transactions that share one commit.

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::Uri;
-use hyper::header::HeaderValue;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{HeaderMap, Uri};
 use rustls::pki_types::ServerName;
 
 /// A server, and the path on it.
@@ -119,8 +119,9 @@ impl Address {
         self.tls.as_ref()
     }
 
-    pub(super) fn authority(&self) -> &HeaderValue {
-        &self.authority
+    /// Adds the header that names the server.
+    pub fn name_in(&self, headers: &mut HeaderMap) {
+        headers.insert(HOST, self.authority.clone());
     }
 
     /// The address itself, where the host is one and no name.

@@ -11,13 +11,16 @@ use strongroom_vault::Plaintext;
 use super::{CustomSecret, KINDS, Profile, SECRETS_FILE, SETTINGS_FILE, State, directory};
 use crate::json::{Json, Object, Text};
 use crate::limits::{SECRET_NAME_CHARS_MAX, STATE_FILE_BYTES_MAX, STATE_PROFILES_MAX};
-use crate::profiles::agent::AgentProfile;
+use crate::profiles::agent::{AgentProfile, upgrade as upgrade_profile};
 use crate::profiles::meta::MetaProfile;
 use crate::profiles::{self, KEPT_AS_IT_WAS};
 use crate::settings::field::{Field, Reading, Source};
 use crate::settings::llm::Llm;
 use crate::settings::secret::{Expose, Secret, View};
 use crate::settings::{ProfileKind, Settings, Site, upgrade};
+
+/// Names that an error tells.
+const NAMES_SHOWN: usize = 20;
 
 /// What was taken, by name; never a value.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -55,16 +58,26 @@ impl fmt::Display for ImportError {
                 f,
                 "{name} is too large for a state directory; nothing was imported"
             ),
-            Self::Broken(what) => write!(f, "nothing was imported, because {}", what.join("; ")),
+            Self::Broken(what) => write!(f, "nothing was imported, because {}", some(what, "; ")),
             Self::OtherKey(fields) => write!(
                 f,
                 "nothing was imported, because {} field(s) are encrypted under another key: {}. Give that key as \
                  OH_SECRET_KEY, or add it to OH_PREVIOUS_SECRET_KEYS",
                 fields.len(),
-                fields.join(", ")
+                some(fields, ", ")
             ),
         }
     }
+}
+
+/// The first of many names; a person with thousands of secrets need not see them all.
+fn some(names: &[String], between: &str) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(String::as_str);
+    let mut text = shown.collect::<Vec<_>>().join(between);
+    if names.len() > NAMES_SHOWN {
+        text.push_str(&format!("{between}and {} more", names.len() - NAMES_SHOWN));
+    }
+    text
 }
 
 impl Error for ImportError {
@@ -284,7 +297,9 @@ impl Import<'_> {
             }
             ProfileKind::Agent => {
                 let mut document = document.duplicate();
-                document.as_object_mut()?.insert("name", Json::text(name));
+                let members = document.as_object_mut()?;
+                members.insert("name", Json::text(name));
+                upgrade_profile(members)?;
                 AgentProfile::read(&document, None, &mut run).map(|profile| profile.show(&plain))
             }
         };

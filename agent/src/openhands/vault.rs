@@ -5,10 +5,10 @@ use std::fmt;
 
 use strongroom_vault::{
     Error, Expect, Metadata, Name, Namespace, Plaintext, Put, Transaction, Vault,
+    limits::TRANSACTION_OPERATIONS_MAX,
 };
 
 use super::{CustomSecret, KINDS, Profile, State};
-use crate::limits::IMPORT_OPERATIONS_MAX;
 use crate::settings::{Change, Place, Spaces, Store};
 
 /// Where the custom secrets lie in a vault.
@@ -30,6 +30,8 @@ pub enum Existing {
 pub enum FillError {
     /// These are there already, by name.
     Exists(Vec<String>),
+    /// There is more than one transaction can hold: this many steps.
+    TooMany(usize),
     /// The vault failed.
     Vault(Error),
     /// A record is not what it should be.
@@ -54,6 +56,11 @@ impl fmt::Display for FillError {
                     shown.join(", ")
                 )
             }
+            Self::TooMany(steps) => write!(
+                f,
+                "nothing was imported, because {steps} steps are more than the {TRANSACTION_OPERATIONS_MAX} that \
+                 happen together or not at all; import a part of the secrets first"
+            ),
             Self::Vault(error) => error.fmt(f),
             Self::Unreadable => f.write_str("the settings in the vault cannot be read"),
         }
@@ -64,7 +71,7 @@ impl std::error::Error for FillError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Vault(error) => Some(error),
-            Self::Exists(_) | Self::Unreadable => None,
+            Self::Exists(_) | Self::TooMany(_) | Self::Unreadable => None,
         }
     }
 }
@@ -75,11 +82,10 @@ impl From<Error> for FillError {
     }
 }
 
-/// Puts a state into `vault`: in one transaction up to [`IMPORT_OPERATIONS_MAX`] operations, in several beyond
-/// that. Doing it again after an interruption comes to the same end.
+/// Puts a state into `vault` in one transaction, so that a crash leaves all of it or nothing.
 ///
 /// # Errors
-/// [`FillError`]. With [`Existing::Refused`] nothing was changed if anything was there.
+/// [`FillError`]; nothing was changed then.
 pub fn fill(vault: &Vault, state: State, existing: Existing) -> Result<(), FillError> {
     let (spaces, secrets, versions) = (
         Spaces::new()?,
@@ -93,12 +99,8 @@ pub fn fill(vault: &Vault, state: State, existing: Existing) -> Result<(), FillE
         }
     }
     let mut transaction = Transaction::new();
-    let mut operations = 0;
+    let mut steps = 0;
     for secret in state.secrets {
-        if operations + 2 > IMPORT_OPERATIONS_MAX {
-            vault.commit(std::mem::take(&mut transaction))?;
-            operations = 0;
-        }
         let name = Name::new(&secret.name)?;
         // One without a value is listed and has nothing to give.
         let value = secret.value.unwrap_or_else(|| Plaintext::copy_of(b""));
@@ -108,15 +110,15 @@ pub fn fill(vault: &Vault, state: State, existing: Existing) -> Result<(), FillE
             expect: Expect::Any,
         };
         transaction = transaction.put(&secrets, &name, put);
-        transaction = match secret.credential_version {
-            Some(version) => transaction.put(
-                &versions,
-                &name,
-                Put::of(Plaintext::copy_of(version.as_bytes())),
-            ),
-            None => transaction.delete(&versions, &name, Expect::Any),
-        };
-        operations += 2;
+        steps += 1;
+        let version = secret.credential_version.as_ref();
+        if let Some(version) = version.map(|version| Plaintext::copy_of(version.as_bytes())) {
+            transaction = transaction.put(&versions, &name, Put::of(version));
+            steps += 1;
+        } else if vault.describe(&versions, &name)?.is_some() {
+            transaction = transaction.delete(&versions, &name, Expect::Any);
+            steps += 1;
+        }
     }
     let settings = state
         .settings
@@ -133,8 +135,9 @@ pub fn fill(vault: &Vault, state: State, existing: Existing) -> Result<(), FillE
             content: Some(record),
         })
         .collect();
-    if operations + changes.len() > IMPORT_OPERATIONS_MAX {
-        vault.commit(std::mem::take(&mut transaction))?;
+    steps += changes.len();
+    if steps > TRANSACTION_OPERATIONS_MAX {
+        return Err(FillError::TooMany(steps));
     }
     vault.commit(spaces.with_changes(transaction, changes)?)?;
     Ok(())

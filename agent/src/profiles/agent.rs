@@ -1,7 +1,10 @@
 //! Agent profiles: named agents, by reference to LLM profiles, MCP servers and secrets.
 
+mod launch;
+mod migrate;
 mod model;
 mod seed;
+mod shell;
 
 use super::{KEPT_AS_IT_WAS, Rename, canonical, check_path_name, fresh_uuid};
 use crate::json::{Json, Object, Text};
@@ -10,6 +13,7 @@ use crate::settings::agent::AgentSettings;
 use crate::settings::field::{Field, Reading, Source};
 use crate::settings::{Body, Desk, Place, ProfileKind, SettingsError, ShelfError, named};
 
+pub(crate) use migrate::upgrade;
 pub use model::{AcpProfile, AgentProfile, OpenHandsProfile, ProfileVerification};
 
 /// The profile that is made when there is none, and the LLM profile it then refers to.

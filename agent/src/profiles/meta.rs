@@ -77,7 +77,7 @@ fn place(name: &str) -> Place {
     Place::Profile(ProfileKind::Meta, canonical(name).to_owned())
 }
 
-fn load(desk: &Desk<'_>, name: &str) -> Result<MetaProfile, SettingsError> {
+pub(crate) fn load(desk: &Desk<'_>, name: &str) -> Result<MetaProfile, SettingsError> {
     let broken = || SettingsError::BrokenMetaProfile(name.to_owned());
     let read = desk.with_record(&place(name), |record| match record.first() {
         Some(&KEPT_AS_IT_WAS) => Err(broken()),

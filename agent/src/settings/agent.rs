@@ -146,7 +146,7 @@ model! {
 }
 
 /// Members of older versions, which the newest refuses.
-const RETIRED: [&str; 2] = ["enable_sub_agents", "enable_switch_llm_tool"];
+pub(crate) const RETIRED: [&str; 2] = ["enable_sub_agents", "enable_switch_llm_tool"];
 
 pub(crate) fn no_retired_switches(input: &Json, run: &mut Reading<'_>) -> bool {
     let found: Vec<&str> = RETIRED

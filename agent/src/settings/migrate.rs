@@ -140,7 +140,8 @@ fn upgrade_sign_in(server: &mut Object) {
 }
 
 /// `enable_sub_agents` and `enable_switch_llm_tool` became entries of `tools`.
-fn fold_switches(agent: &mut Object) {
+/// Two tools that were switches become entries of the list of tools.
+pub(crate) fn fold_switches(agent: &mut Object) {
     let sub_agents = matches!(agent.remove("enable_sub_agents"), Some(Json::Bool(true)));
     let switch_llm = !matches!(
         agent.remove("enable_switch_llm_tool"),

@@ -1,5 +1,6 @@
 //! The two fixed documents from which clients draw their settings pages. Keys, types, defaults and labels are
-//! the reference's, the descriptions are ours; the files beside this one are the documents.
+//! the reference's, the descriptions are ours; the files beside this one are the documents. One default depends
+//! on the server: where exchanges with models are written.
 
 use std::sync::LazyLock;
 
@@ -7,14 +8,37 @@ use strongroom_vault::Plaintext;
 
 use crate::json::Json;
 
-static AGENT: LazyLock<Plaintext> = LazyLock::new(|| compact(include_bytes!("agent-schema.json")));
 static CONVERSATION: LazyLock<Plaintext> =
-    LazyLock::new(|| compact(include_bytes!("conversation-schema.json")));
+    LazyLock::new(|| parsed(include_bytes!("conversation-schema.json")).to_bytes());
 
-/// `GET /api/settings/agent-schema`.
+/// The field with that default.
+const FOLDER: &str = "llm.log_completions_folder";
+
+/// `GET /api/settings/agent-schema`, for a server that writes exchanges with models to `log_completions_folder`.
 #[must_use]
-pub fn agent_schema() -> &'static [u8] {
-    AGENT.expose()
+pub fn agent_schema(log_completions_folder: &str) -> Plaintext {
+    let mut document = parsed(include_bytes!("agent-schema.json"));
+    let sections = list(
+        document
+            .as_object_mut()
+            .and_then(|it| it.get_mut("sections")),
+    );
+    let fields = sections
+        .flat_map(|section| list(section.as_object_mut().and_then(|it| it.get_mut("fields"))));
+    for field in fields {
+        let is_folder = field.get("key").and_then(Json::as_text) == Some(FOLDER);
+        if let (true, Some(field)) = (is_folder, field.as_object_mut()) {
+            field.insert("default", Json::text(log_completions_folder));
+        }
+    }
+    document.to_bytes()
+}
+
+fn list(json: Option<&mut Json>) -> impl Iterator<Item = &mut Json> {
+    match json {
+        Some(Json::List(items)) => items.iter_mut(),
+        _ => [].iter_mut(),
+    }
 }
 
 /// `GET /api/settings/conversation-schema`.
@@ -23,10 +47,9 @@ pub fn conversation_schema() -> &'static [u8] {
     CONVERSATION.expose()
 }
 
-/// The document as it is sent, made once.
-fn compact(document: &[u8]) -> Plaintext {
+fn parsed(document: &[u8]) -> Json {
     // A test reads both, so there is always something in them.
-    Json::parse(document).unwrap_or(Json::Null).to_bytes()
+    Json::parse(document).unwrap_or(Json::Null)
 }
 
 #[cfg(test)]
@@ -41,15 +64,16 @@ mod tests {
         let site = Site {
             keys: &Keys::none(),
             now: "",
-            log_completions_folder: "logs/completions",
+            log_completions_folder: "elsewhere/completions",
         };
+        let agent = agent_schema(site.log_completions_folder);
         let fresh = Settings::fresh(&site)
             .unwrap()
             .answer(Expose::Masked)
             .unwrap();
         let mut seen = 0;
         for (schema, part) in [
-            (Json::parse(agent_schema()).unwrap(), "agent_settings"),
+            (Json::parse(agent.expose()).unwrap(), "agent_settings"),
             (
                 Json::parse(conversation_schema()).unwrap(),
                 "conversation_settings",

@@ -6,13 +6,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
 
 use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
-use super::{Expose, SettingsError, Site};
+use super::{Expose, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
 use crate::limits::SETTINGS_CALLS_MAX;
 use crate::openhands::{self, ExportError, ImportError, Report, State};
@@ -78,6 +78,8 @@ pub struct Store {
     shelf: VaultShelf,
     keys: Keys,
     log_completions_folder: String,
+    /// Made when it is first asked for.
+    agent_schema: OnceLock<Plaintext>,
     /// Calls that wait for their turn.
     waiting: Mutex<Vec<Job>>,
     /// Held by whoever has the turn.
@@ -126,6 +128,7 @@ impl Store {
         Ok(Self {
             shelf,
             keys,
+            agent_schema: OnceLock::new(),
             log_completions_folder,
             waiting,
             turn,
@@ -137,6 +140,13 @@ impl Store {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// `GET /api/settings/agent-schema`.
+    #[must_use]
+    pub fn agent_schema(&self) -> &[u8] {
+        let made = || agent_schema(&self.log_completions_folder);
+        self.agent_schema.get_or_init(made).expose()
     }
 
     /// The vault underneath.

@@ -178,7 +178,7 @@ impl Play {
             ("GET", ["api", "settings"]) => expose().and_then(|expose| desk.view(expose)),
             ("PATCH", ["api", "settings"]) => desk.patch(body),
             ("GET", ["api", "settings", "agent-schema"]) => {
-                Ok(Json::parse(agent_schema()).unwrap())
+                Ok(Json::parse(agent_schema("logs/completions").expose()).unwrap())
             }
             ("GET", ["api", "settings", "conversation-schema"]) => {
                 Ok(Json::parse(conversation_schema()).unwrap())

@@ -70,10 +70,10 @@ fn throughput(report: &mut Report, dir: &Path) -> Result<()> {
             load::gets(SECRETS)?,
         )
     };
-    let mut hello = lane(&wiping, Role::Hello)?;
+    let mut hello = lane(&wiping, Role::Hello(VALUE_BYTES))?;
     let mut opened = lane(&wiping, Role::Secrets(a, 0))?;
     let mut cached = lane(&wiping, Role::Secrets(b, VALUE_CACHE_BYTES_DEFAULT))?;
-    let mut plain_hello = lane(&plain, Role::Hello)?;
+    let mut plain_hello = lane(&plain, Role::Hello(VALUE_BYTES))?;
     let mut plain_opened = lane(&plain, Role::Secrets(c, 0))?;
     let mut plain_cached = lane(&plain, Role::Secrets(d, VALUE_CACHE_BYTES_DEFAULT))?;
     // Many short rounds: 16 requests that wait while the server's processor is lent to someone else are not

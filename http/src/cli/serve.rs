@@ -3,19 +3,17 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use strongroom_agent::openhands::{Existing, Report, State, fill, import, is_state_directory};
-use strongroom_agent::settings::{Site, now};
 use tokio::runtime::Builder;
 
+use super::takeover::TakeOver;
 use super::{Failure, Open, Place, say};
 use crate::config::{self, Environment};
 use crate::harden::harden;
 use crate::limits::{POOL_IDLE_SECONDS, POOL_THREADS_MAX};
-use crate::server::{Config, Server};
+use crate::server::Server;
 use crate::transfer::told;
 
 #[derive(Args)]
@@ -28,10 +26,52 @@ pub(super) struct Arguments {
     port: u16,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    foreign: Foreign,
+}
+
+/// What the reference takes, so that its command lines go on working.
+#[derive(Args)]
+struct Foreign {
+    /// Has no effect: there is no source to watch
+    #[arg(long)]
+    reload: bool,
+    /// Say that there is no browser here, and end
+    #[arg(long)]
+    check_browser: bool,
+    /// Has no effect: there is no Python here
+    #[arg(long, value_name = "MODULES")]
+    import_modules: Option<String>,
+    /// Has no effect: there is no Python here
+    #[arg(long, value_name = "DIRS")]
+    extra_python_path: Option<String>,
+}
+
+impl Foreign {
+    fn notes(&self) -> Vec<&'static str> {
+        let mut notes = Vec::new();
+        if self.reload {
+            notes.push("--reload has no effect: the program does not change while it runs");
+        }
+        if self.import_modules.is_some() {
+            notes.push("--import-modules has no effect: this program runs no Python and loads no custom tools");
+        }
+        if self.extra_python_path.is_some() {
+            notes.push("--extra-python-path has no effect: this program runs no Python");
+        }
+        notes
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Failure> {
-    let missing = harden();
+    if arguments.foreign.check_browser {
+        return Err(Failure::Input(
+            "the browser check fails: this program has no browser",
+        ));
+    }
+    let mut notes: Vec<String> = harden().into_iter().map(str::to_owned).collect();
+    notes.extend(arguments.foreign.notes().into_iter().map(str::to_owned));
+    notes.extend_from_slice(env.notes());
     let config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
     let open_to_all = config.keys.is_empty();
     let runtime = Builder::new_current_thread()
@@ -44,19 +84,21 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     config.check().map_err(Failure::Bind)?;
     let dir = arguments.place.dir(&env)?;
     let found = TakeOver::find(&dir, &config)?;
-    if let Some(found) = &found {
-        found.begin(&dir)?;
-    }
-    let open = arguments.place.open(&mut env)?;
+    // A key that can't be had leaves the directory as it was.
+    let unlock = arguments.place.unlock(&mut env)?;
     drop(env);
-    let report = found.map(|found| found.finish(&dir, &open)).transpose()?;
+    if found.is_some() {
+        TakeOver::begin(&dir)?;
+    }
+    let open = Open::at(dir, &unlock)?;
+    let report = found.map(|found| found.finish(&open)).transpose()?;
     let served = runtime.block_on(async {
         let stopped =
             stop_signal().map_err(|error| Failure::System("can't listen for signals", error))?;
         let server = Server::bind(config, open.vault.clone())
             .await
             .map_err(Failure::Bind)?;
-        say(&greeting(server.local_addr(), &open, open_to_all, &missing));
+        say(&greeting(server.local_addr(), &open, open_to_all, &notes));
         if let Some(report) = &report {
             say(&told(report));
         }
@@ -68,50 +110,12 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     served
 }
 
-/// The state of an agent-server in the data directory, which a new vault takes over.
-struct TakeOver {
-    state: State,
-    report: Report,
-}
-
-impl TakeOver {
-    /// There as long as a take-over is not finished, so that an interrupted one is done again.
-    const MARK: &'static str = "importing";
-
-    /// Reads the state if there is no vault yet, or an earlier start was interrupted. Changes nothing.
-    fn find(dir: &Path, config: &Config) -> Result<Option<Self>, Failure> {
-        let is_new = !dir.join("vault").exists() || dir.join("creating").exists();
-        if !(is_new || dir.join(Self::MARK).exists()) || !is_state_directory(dir) {
-            return Ok(None);
-        }
-        let site = Site {
-            keys: &config.tokens,
-            now: &now(),
-            log_completions_folder: &config.log_completions_folder,
-        };
-        let (state, report) = import(dir, &site).map_err(Failure::Import)?;
-        Ok(Some(Self { state, report }))
-    }
-
-    fn begin(&self, dir: &Path) -> Result<(), Failure> {
-        let made = std::fs::write(dir.join(Self::MARK), "");
-        made.map_err(|error| Failure::System("can't write to the data directory", error))
-    }
-
-    fn finish(self, dir: &Path, open: &Open) -> Result<Report, Failure> {
-        fill(&open.vault, self.state, Existing::Replaced).map_err(Failure::Fill)?;
-        let removed = std::fs::remove_file(dir.join(Self::MARK));
-        removed.map_err(|error| Failure::System("can't write to the data directory", error))?;
-        Ok(self.report)
-    }
-}
-
 /// What a person has to know, and nothing secret.
 fn greeting(
     address: SocketAddr,
     Open { opened, dir, .. }: &Open,
     open_to_all: bool,
-    missing: &[&str],
+    notes: &[String],
 ) -> String {
     let mut text = format!("Starting OpenHands Agent Server on {address}\n");
     let made = if opened.created {
@@ -149,8 +153,8 @@ fn greeting(
     } else {
         "Access: send a session key (SESSION_API_KEY or OH_SESSION_API_KEYS) in the header X-Session-API-Key."
     });
-    for lack in missing {
-        let _ = write!(text, "\nNote: {lack}.");
+    for note in notes {
+        let _ = write!(text, "\nNote: {note}.");
     }
     text
 }

@@ -9,8 +9,13 @@ use crate::error::Error;
 use crate::reply::{self, Reply};
 
 /// The document. It says which paths and methods there are, which want a key and which take JSON.
-pub async fn document(_: Call) -> Result<Reply, Error> {
-    Ok(reply::json(&describe(ROUTES)))
+pub async fn document(call: Call) -> Result<Reply, Error> {
+    let mut document = describe(ROUTES);
+    let root = &call.state.root;
+    if let (false, Some(members)) = (root.is_empty(), document.as_object_mut()) {
+        members.insert("servers", vec![object([("url", Json::text(root))])]);
+    }
+    Ok(reply::json(&document))
 }
 
 fn describe(routes: &[Route]) -> Json {

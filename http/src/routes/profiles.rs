@@ -1,7 +1,6 @@
 //! LLM profiles, agent profiles and meta profiles.
 
 use hyper::StatusCode;
-use strongroom_agent::json::{Json, Object};
 use strongroom_agent::settings::{Expose, expose_from_header};
 
 use super::settings::{change, read};
@@ -68,24 +67,14 @@ pub async fn llm_rename(mut call: Call) -> Result<Reply, Error> {
     .await
 }
 
-/// `POST /api/profiles/{name}/validate`: looks at the profile. Providers are not called from here, which the
-/// answer says.
+/// `POST /api/profiles/{name}/validate`: asks the model one short question.
 pub async fn llm_validate(mut call: Call) -> Result<Reply, Error> {
     let (name, body) = (call.value(0), call.body().await?);
-    read(&call, move |desk| {
-        desk.llm_to_validate(&name, body.as_ref().map(|(json, _)| json))?;
-        let mut error = Object::with_capacity(2);
-        error.insert("type", Json::text("NotTried"));
-        error.insert(
-            "message",
-            Json::text("The profile is in order; this server does not call the provider to try it"),
-        );
-        let mut answer = Object::with_capacity(2);
-        answer.insert("valid", false);
-        answer.insert("error", error);
-        Ok(answer.into())
-    })
-    .await
+    let store = call.state.settings.clone();
+    let read =
+        move || store.read(|desk| desk.llm_to_validate(&name, body.as_ref().map(|(json, _)| json)));
+    let llm = call.state.pool.work(read).await?;
+    Ok(reply::json(&call.state.trials.run(&llm).await?))
 }
 
 /// `GET /api/agent-profiles`.
@@ -131,6 +120,15 @@ pub async fn agent_activate(call: Call) -> Result<Reply, Error> {
     let id = call.value(0);
     change(&call, StatusCode::OK, move |desk| {
         desk.activate_agent_profile(&id)
+    })
+    .await
+}
+
+/// `POST /api/agent-profiles/{name}/materialize`: what a profile would come to.
+pub async fn agent_materialize(mut call: Call) -> Result<Reply, Error> {
+    let (name, body) = (call.value(0), call.body().await?);
+    read(&call, move |desk| {
+        desk.materialize(&name, body.as_ref().map(|(json, _)| json))
     })
     .await
 }

@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use strongroom_agent::json::Json;
 use strongroom_agent::settings::{
-    Desk, Expose, SettingsError, agent_schema, conversation_schema, expose_from_header,
+    Desk, Expose, SettingsError, conversation_schema, expose_from_header,
 };
 use strongroom_vault::Plaintext;
 
@@ -58,8 +58,9 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
 }
 
 /// `GET /api/settings/agent-schema`.
-pub async fn agent_fields(_: Call) -> Result<Reply, Error> {
-    Ok(reply::document(agent_schema()))
+pub async fn agent_fields(call: Call) -> Result<Reply, Error> {
+    let document = Plaintext::copy_of(call.state.settings.agent_schema());
+    Ok(reply::body(StatusCode::OK, document))
 }
 
 /// `GET /api/settings/conversation-schema`.

@@ -333,7 +333,8 @@ fn limits_are_errors_with_a_name() {
             ..
         })
     ));
-    let many = (0..5000).fold(Transaction::new(), |t, _| {
+    let too_many = 0..=crate::limits::TRANSACTION_OPERATIONS_MAX;
+    let many = too_many.fold(Transaction::new(), |t, _| {
         t.require(&ns(), &name("A"), Expect::Any)
     });
     assert!(matches!(vault.commit(many), Err(Error::TooLarge { .. })));

@@ -11,7 +11,7 @@ use crate::settings::model::{Tag, Version, any_input, any_value, model};
 use crate::settings::secret::{Expose, View};
 
 /// The newest version of an agent profile.
-const PROFILE_VERSION: i64 = 4;
+pub(super) const PROFILE_VERSION: i64 = 4;
 
 /// One agent profile.
 pub enum AgentProfile {
@@ -165,6 +165,37 @@ impl AgentProfile {
         match self {
             Self::OpenHands(profile) => profile.secret_refs.as_ref(),
             Self::Acp(profile) => profile.secret_refs.as_ref(),
+        }
+    }
+
+    pub(crate) fn mcp_server_refs(&self) -> Option<&Vec<Text>> {
+        match self {
+            Self::OpenHands(profile) => profile.mcp_server_refs.as_ref(),
+            Self::Acp(profile) => profile.mcp_server_refs.as_ref(),
+        }
+    }
+
+    /// The names of the secrets by which a foreign agent signs in: key, address, files.
+    pub(crate) fn credentials(&self) -> (Option<&str>, Option<&str>, &[&str]) {
+        let Self::Acp(profile) = self else {
+            return (None, None, &[]);
+        };
+        match profile.acp_server {
+            AcpServer::ClaudeCode => (Some("ANTHROPIC_API_KEY"), Some("ANTHROPIC_BASE_URL"), &[]),
+            AcpServer::Codex => (
+                Some("OPENAI_API_KEY"),
+                Some("OPENAI_BASE_URL"),
+                &["CODEX_AUTH_JSON"],
+            ),
+            AcpServer::GeminiCli => (
+                Some("GEMINI_API_KEY"),
+                Some("GEMINI_BASE_URL"),
+                &["GOOGLE_APPLICATION_CREDENTIALS_JSON"],
+            ),
+            AcpServer::KimiCode => (None, Some("KIMI_BASE_URL"), &["KIMI_CODE_CONFIG_TOML"]),
+            AcpServer::Pi => (Some("ANTHROPIC_API_KEY"), None, &["PI_AUTH_JSON"]),
+            AcpServer::OpenCode => (Some("OPENCODE_API_KEY"), None, &[]),
+            AcpServer::Custom => (None, None, &[]),
         }
     }
 
