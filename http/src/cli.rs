@@ -170,6 +170,8 @@ enum Failure {
     Client(ClientError),
     /// The server's words.
     Refused(String),
+    /// There is no secret of this name, or it has no value.
+    Absent(String),
     Input(&'static str),
     /// A secret is not to be had, or not to be handed over.
     Secret(String),
@@ -208,6 +210,7 @@ impl Failure {
             | Self::Interrupted(_)
             | Self::Client(_)
             | Self::Refused(_)
+            | Self::Absent(_)
             | Self::Input(_)
             | Self::Secret(_)
             | Self::Child(_)
@@ -232,6 +235,10 @@ impl fmt::Display for Failure {
             ),
             Self::Client(error) => error.fmt(f),
             Self::Refused(words) => f.write_str(words),
+            Self::Absent(name) => write!(
+                f,
+                "there is no secret {name:?} in the vault; `strongroom secret list` shows those that there are"
+            ),
             Self::Input(why) => f.write_str(why),
             Self::Secret(why) => f.write_str(why),
             Self::Child(error) => with_source(f, error),

@@ -165,13 +165,24 @@ fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> 
     let names = secret::listed(&answered)?.into_iter().map(|(name, _)| name);
     let names: Vec<String> = names.collect();
     let redactor = Redactor::new().map_err(|error| Failure::Secret(error.to_string()))?;
-    choose(arguments, &names, &redactor, |name| {
+    let mut learnt = |name: &str| -> Result<Plaintext, Failure> {
         let answered = road.ask(Method::GET, &secret::path(name), None)?;
         let value = Plaintext::copy_of(&answered.body);
         let learnt = redactor.learn(&ValueId::new(NAMESPACE, name), &value);
         learnt.map_err(|error| Failure::Secret(format!("{name}: {error}")))?;
         Ok(value)
-    })
+    };
+    if !arguments.no_mask {
+        // CMD may come across one that it does not get: all are masked, as without a server.
+        for name in &names {
+            match learnt(name) {
+                // One that was taken over without a value.
+                Ok(_) | Err(Failure::Refused(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+    choose(arguments, &names, &redactor, learnt)
 }
 
 /// Takes the secrets that are wanted, of those that there are.
@@ -197,16 +208,21 @@ fn choose(
         if as_files.contains(name) {
             given.files.push((name.clone(), value(name)?));
         } else if wanted.contains(name) {
-            given.variables.push((name.clone(), value(name)?));
+            match value(name) {
+                Ok(value) => given.variables.push((name.clone(), value)),
+                // Nobody asked for this one by name.
+                Err(Failure::Refused(_) | Failure::Absent(_)) if arguments.only.is_none() => {
+                    warn(&format!("the secret {name} has no value and is left out"));
+                }
+                Err(failure) => return Err(failure),
+            }
         }
     }
     Ok(given)
 }
 
 fn absent(name: &str) -> Failure {
-    Failure::Secret(format!(
-        "there is no secret {name:?} in the vault; `strongroom secret list` shows those that there are"
-    ))
+    Failure::Absent(name.to_owned())
 }
 
 fn warn(text: &str) {
