@@ -1,1 +1,7 @@
 //! Strongroom agent.
+
+pub mod arena;
+pub mod child;
+pub mod inject;
+pub mod isolate;
+pub mod limits;
