@@ -5,3 +5,4 @@ pub mod child;
 pub mod inject;
 pub mod isolate;
 pub mod limits;
+pub mod tool;
