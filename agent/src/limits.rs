@@ -63,6 +63,8 @@ pub const TERMINAL_START_MS: u64 = 10_000;
 pub const TERMINAL_ACCEPT_MS: u64 = 5_000;
 /// How long an interrupted command may take to end before its shell is replaced.
 pub const TERMINAL_INTERRUPT_MS: u64 = 2_000;
+/// How long a cancelled call may still take to end its command.
+pub const TERMINAL_CANCEL_MS: u64 = 200;
 /// What a terminal claims to be.
 pub const TERMINAL_COLUMNS: u16 = 256;
 /// What a terminal claims to be.

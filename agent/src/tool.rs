@@ -39,8 +39,8 @@ pub use file_editor::FileEditor;
 pub use finish::Finish;
 pub use mask::{Mask, Masks};
 pub use observation::{
-    Content, FileEditorObservation, FinishObservation, Metadata, Observation, Task,
-    TaskStatus, TaskTrackerObservation, TerminalObservation, ThinkObservation,
+    Content, FileEditorObservation, FinishObservation, Metadata, Observation, Task, TaskStatus,
+    TaskTrackerObservation, TerminalObservation, ThinkObservation,
 };
 pub use spec::{Annotations, Field, Invalid, Spec, Type};
 pub use task_tracker::TaskTracker;
@@ -57,17 +57,34 @@ pub struct Row {
 
 /// Every tool there is, in the order in which a conversation offers them when its client names none.
 pub static TOOLS: &[Row] = &[
-    Row { spec: &terminal::SPEC, open: |setup| Box::new(Terminal::new(setup)) },
-    Row { spec: &file_editor::SPEC, open: |setup| Box::new(FileEditor::new(setup)) },
-    Row { spec: &task_tracker::SPEC, open: |_| Box::new(TaskTracker::default()) },
-    Row { spec: &finish::SPEC, open: |_| Box::new(Finish) },
-    Row { spec: &think::SPEC, open: |_| Box::new(Think) },
+    Row {
+        spec: &terminal::SPEC,
+        open: |setup| Box::new(Terminal::new(setup)),
+    },
+    Row {
+        spec: &file_editor::SPEC,
+        open: |setup| Box::new(FileEditor::new(setup)),
+    },
+    Row {
+        spec: &task_tracker::SPEC,
+        open: |_| Box::new(TaskTracker::default()),
+    },
+    Row {
+        spec: &finish::SPEC,
+        open: |_| Box::new(Finish),
+    },
+    Row {
+        spec: &think::SPEC,
+        open: |_| Box::new(Think),
+    },
 ];
 
 /// The tool of this name (`terminal`) or kind (`TerminalTool`).
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Row> {
-    TOOLS.iter().find(|row| row.spec.name == name || row.spec.kind == name)
+    TOOLS
+        .iter()
+        .find(|row| row.spec.name == name || row.spec.kind == name)
 }
 
 /// What the tools of one conversation are made for.
@@ -130,7 +147,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Interrupted => "the call was cancelled",
-            Self::OtherTool => "this action belongs to another tool: run it on the one whose spec parsed it",
+            Self::OtherTool => {
+                "this action belongs to another tool: run it on the one whose spec parsed it"
+            }
         })
     }
 }
@@ -144,9 +163,17 @@ mod tests {
     #[test]
     fn names_and_kinds_find_their_tools_and_are_unique() {
         for row in TOOLS {
-            assert_eq!(find(row.spec.name).map(|found| found.spec.name), Some(row.spec.name));
-            assert_eq!(find(row.spec.kind).map(|found| found.spec.name), Some(row.spec.name));
-            let same = TOOLS.iter().filter(|other| other.spec.name == row.spec.name);
+            assert_eq!(
+                find(row.spec.name).map(|found| found.spec.name),
+                Some(row.spec.name)
+            );
+            assert_eq!(
+                find(row.spec.kind).map(|found| found.spec.name),
+                Some(row.spec.name)
+            );
+            let same = TOOLS
+                .iter()
+                .filter(|other| other.spec.name == row.spec.name);
             assert_eq!(same.count(), 1);
         }
         assert!(find("teleport").is_none());
@@ -158,11 +185,18 @@ mod tests {
         for row in TOOLS {
             let mut tool = (row.open)(&setup);
             let foreign = if row.spec.name == "think" {
-                Action::Finish(FinishAction { message: "bye".into() })
+                Action::Finish(FinishAction {
+                    message: "bye".into(),
+                })
             } else {
-                Action::Think(ThinkAction { thought: "hm".into() })
+                Action::Think(ThinkAction {
+                    thought: "hm".into(),
+                })
             };
-            let call = Call { secrets: &[], cancel: &Cancel::default() };
+            let call = Call {
+                secrets: &[],
+                cancel: &Cancel::default(),
+            };
             assert_eq!(tool.run(&foreign, &call).err(), Some(Failure::OtherTool));
             assert_eq!(tool.spec().name, row.spec.name);
         }

@@ -19,7 +19,12 @@ impl Cancel {
     /// Asks the call to stop. Returns at once.
     pub fn cancel(&self) {
         self.0.wanted.store(true, Ordering::SeqCst);
-        let wake = self.0.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let wake = self
+            .0
+            .wake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(wake) = wake {
             wake();
         }

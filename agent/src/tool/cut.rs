@@ -24,13 +24,22 @@ fn shares(limit: usize) -> (usize, usize) {
 }
 
 fn first(text: &str, chars: usize) -> &str {
-    let end = text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(chars)
+        .map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or(text)
 }
 
 fn last(text: &str, chars: usize) -> &str {
-    let from = chars.checked_sub(1).and_then(|back| text.char_indices().nth_back(back));
-    let begin = if chars == 0 { text.len() } else { from.map_or(0, |(at, _)| at) };
+    let from = chars
+        .checked_sub(1)
+        .and_then(|back| text.char_indices().nth_back(back));
+    let begin = if chars == 0 {
+        text.len()
+    } else {
+        from.map_or(0, |(at, _)| at)
+    };
     text.get(begin..).unwrap_or(text)
 }
 

@@ -107,7 +107,12 @@ struct Done {
 
 impl Done {
     fn seen(content: Vec<Content>) -> Self {
-        Self { content, prev_exist: true, old_content: None, new_content: None }
+        Self {
+            content,
+            prev_exist: true,
+            old_content: None,
+            new_content: None,
+        }
     }
 }
 
@@ -117,7 +122,10 @@ impl FileEditor {
     /// An editor that refuses `setup.hidden`.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
-        Self { setup: setup.clone(), undo: Undo::default() }
+        Self {
+            setup: setup.clone(),
+            undo: Undo::default(),
+        }
     }
 
     fn carry_out(&mut self, action: &FileEditorAction) -> Outcome<Done> {
@@ -137,7 +145,9 @@ impl FileEditor {
                     "Invalid `view_range` parameter: {range:?}. The `view_range` parameter is not allowed when `path` points to a directory."
                 ));
             }
-            return Ok(Done::seen(vec![Content::text(view::directory(path, &place)?)]));
+            return Ok(Done::seen(vec![Content::text(view::directory(
+                path, &place,
+            )?)]));
         }
         match action.command {
             EditCommand::View => self.view(path, &place, action),
@@ -167,7 +177,9 @@ impl FileEditor {
         Text::utf8(content).write(path, &place)?;
         self.undo.created(place.file(), content);
         Ok(Done {
-            content: vec![Content::text(format!("File created successfully at: {path}"))],
+            content: vec![Content::text(format!(
+                "File created successfully at: {path}"
+            ))],
             prev_exist: false,
             old_content: None,
             new_content: Some(self.setup.masks.text(content)),
@@ -189,7 +201,9 @@ impl FileEditor {
         let content = &text.content;
         let mut found = content.match_indices(old).map(|(at, _)| at);
         let at = found.next().ok_or_else(|| {
-            format!("No replacement was performed, old_str `{old}` did not appear verbatim in {path}.")
+            format!(
+                "No replacement was performed, old_str `{old}` did not appear verbatim in {path}."
+            )
         })?;
         let mut lines: Vec<_> = found.map(|at| line_of(content, at)).collect();
         if !lines.is_empty() {
@@ -207,7 +221,10 @@ impl FileEditor {
         let told = format!(
             "The file {path} has been edited. Here's the result of running `cat -n` on a snippet of {path}:\n{snippet}Review the changes and make sure they are as expected. Edit the file again if necessary."
         );
-        Ok(Done { content: vec![Content::text(told)], ..done })
+        Ok(Done {
+            content: vec![Content::text(told)],
+            ..done
+        })
     }
 
     fn insert(&mut self, path: &str, place: &Place, action: &FileEditorAction) -> Outcome<Done> {
@@ -222,7 +239,12 @@ impl FileEditor {
                 "Invalid `insert_line` parameter: {line}. It should be within the range of allowed values: [0, {lines}]"
             )
         })?;
-        let at = text.content.split_inclusive('\n').take(line).map(str::len).sum();
+        let at = text
+            .content
+            .split_inclusive('\n')
+            .take(line)
+            .map(str::len)
+            .sum();
         // A last line without an end gets one, so that the new ones do not run into it.
         let before = text.content.get(..at).unwrap_or_default();
         let open = !before.is_empty() && !before.ends_with('\n');
@@ -235,7 +257,10 @@ impl FileEditor {
         let told = format!(
             "The file {path} has been edited. Here's the result of running `cat -n` on a snippet of the edited file:\n{snippet}Review the changes and make sure they are as expected (correct indentation, no duplicate lines, etc). Edit the file again if necessary."
         );
-        Ok(Done { content: vec![Content::text(told)], ..done })
+        Ok(Done {
+            content: vec![Content::text(told)],
+            ..done
+        })
     }
 
     /// Writes `new_content`, and notes how `(at, removed, added)` is undone.
@@ -251,7 +276,8 @@ impl FileEditor {
         let text = text.with(new_content);
         text.write(path, place)?;
         let removed = old_content.get(at..at + removed).unwrap_or_default();
-        self.undo.changed(place.file(), &text.content, at, removed, added);
+        self.undo
+            .changed(place.file(), &text.content, at, removed, added);
         Ok(self.compared(&old_content, &text.content))
     }
 
@@ -265,7 +291,10 @@ impl FileEditor {
         let done = self.compared(&old_content, &text.content);
         let shown = view::file(path, done.new_content.as_deref().unwrap_or_default(), None)?;
         let told = format!("Last edit to {path} undone successfully. {shown}");
-        Ok(Done { content: vec![Content::text(told)], ..done })
+        Ok(Done {
+            content: vec![Content::text(told)],
+            ..done
+        })
     }
 
     fn compared(&self, old: &str, new: &str) -> Done {
@@ -284,7 +313,9 @@ impl Tool for FileEditor {
     }
 
     fn run(&mut self, action: &Action, _: &Call<'_>) -> Result<Observation, Failure> {
-        let Action::FileEditor(action) = action else { return Err(Failure::OtherTool) };
+        let Action::FileEditor(action) = action else {
+            return Err(Failure::OtherTool);
+        };
         let command = action.command;
         Ok(Observation::FileEditor(match self.carry_out(action) {
             Ok(done) => FileEditorObservation {

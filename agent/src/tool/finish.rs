@@ -37,8 +37,13 @@ impl Tool for Finish {
     }
 
     fn run(&mut self, action: &Action, _: &Call<'_>) -> Result<Observation, Failure> {
-        let Action::Finish(action) = action else { return Err(Failure::OtherTool) };
+        let Action::Finish(action) = action else {
+            return Err(Failure::OtherTool);
+        };
         let content = vec![Content::text(&action.message)];
-        Ok(Observation::Finish(FinishObservation { content, is_error: false }))
+        Ok(Observation::Finish(FinishObservation {
+            content,
+            is_error: false,
+        }))
     }
 }

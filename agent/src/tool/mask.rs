@@ -30,7 +30,10 @@ pub(crate) struct Masked {
 
 impl Masked {
     pub(crate) fn new(masks: &Arc<dyn Masks>) -> Self {
-        Self { raw: masks.begin(), drawn: masks.begin() }
+        Self {
+            raw: masks.begin(),
+            drawn: masks.begin(),
+        }
     }
 
     /// Feeds bytes through both masks, with `draw` between them; hands on what is text.
@@ -119,12 +122,19 @@ pub(crate) mod testing {
 
     impl Masks for Hiding {
         fn begin(&self) -> Box<dyn Mask> {
-            Box::new(Stream { values: self.0.clone(), kept: Vec::new() })
+            Box::new(Stream {
+                values: self.0.clone(),
+                kept: Vec::new(),
+            })
         }
 
         fn text(&self, text: &str) -> String {
             let mut text = text.to_owned();
-            for value in self.0.iter().filter_map(|value| std::str::from_utf8(value).ok()) {
+            for value in self
+                .0
+                .iter()
+                .filter_map(|value| std::str::from_utf8(value).ok())
+            {
                 let breaks = "\n".repeat(value.matches('\n').count());
                 text = text.replace(value, &format!("<secret-hidden>{breaks}"));
             }

@@ -53,12 +53,18 @@ pub enum Content {
 impl Content {
     /// A text part.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text { cache_prompt: false, text: text.into() }
+        Self::Text {
+            cache_prompt: false,
+            text: text.into(),
+        }
     }
 
     /// An image part.
     pub(crate) fn image(url: String) -> Self {
-        Self::Image { cache_prompt: false, image_urls: vec![url] }
+        Self::Image {
+            cache_prompt: false,
+            image_urls: vec![url],
+        }
     }
 }
 
@@ -251,7 +257,10 @@ impl TerminalObservation {
             text.push_str(&format!("\n[Python interpreter: {place}]"));
         }
         if about.exit_code != -1 {
-            text.push_str(&format!("\n[Command finished with exit code {}]", about.exit_code));
+            text.push_str(&format!(
+                "\n[Command finished with exit code {}]",
+                about.exit_code
+            ));
         }
         cut::to(text, TERMINAL_OUTPUT_CHARS_MAX)
     }
@@ -287,14 +296,20 @@ mod tests {
             is_error: true,
             ..TerminalObservation::default()
         });
-        let told = [Content::text("[An error occurred during execution.]\n"), Content::text("No.")];
+        let told = [
+            Content::text("[An error occurred during execution.]\n"),
+            Content::text("No."),
+        ];
         assert_eq!(seen.for_model(), told);
     }
 
     #[test]
     fn what_was_written_reads_back() {
         let seen = Observation::FileEditor(FileEditorObservation {
-            content: vec![Content::text("x"), Content::image("data:image/png;base64,".into())],
+            content: vec![
+                Content::text("x"),
+                Content::image("data:image/png;base64,".into()),
+            ],
             is_error: false,
             command: EditCommand::StrReplace,
             path: Some("/a".into()),
@@ -305,7 +320,10 @@ mod tests {
         let json = serde_json::to_value(&seen).unwrap();
         assert_eq!(json["kind"], "FileEditorObservation");
         assert_eq!(json["command"], "str_replace");
-        assert_eq!(json["content"][0], serde_json::json!({"cache_prompt": false, "type": "text", "text": "x"}));
+        assert_eq!(
+            json["content"][0],
+            serde_json::json!({"cache_prompt": false, "type": "text", "text": "x"})
+        );
         assert_eq!(serde_json::from_value::<Observation>(json).unwrap(), seen);
     }
 }

@@ -104,7 +104,9 @@ impl Spec {
     /// The JSON schema of the parameters.
     #[must_use]
     pub fn parameters(&self) -> Value {
-        let common = [&RISK, &SUMMARY].into_iter().filter(|field| self.risky || field.name != RISK.name);
+        let common = [&RISK, &SUMMARY]
+            .into_iter()
+            .filter(|field| self.risky || field.name != RISK.name);
         object(common.chain(self.fields))
     }
 
@@ -191,7 +193,11 @@ impl Spec {
             return Err(faults);
         }
         match serde_json::from_value::<Action>(Value::Object(accepted)) {
-            Ok(action) => Ok(Request { action, risk, summary }),
+            Ok(action) => Ok(Request {
+                action,
+                risk,
+                summary,
+            }),
             Err(_) => Err(vec![fault("arguments", "Input doesn't fit the tool")]),
         }
     }
@@ -250,7 +256,10 @@ fn check(
         }
     }
     for name in given.keys() {
-        faults.push(fault(&format!("{place}{name}"), "Extra inputs are not permitted"));
+        faults.push(fault(
+            &format!("{place}{name}"),
+            "Extra inputs are not permitted",
+        ));
     }
     accepted
 }
@@ -285,8 +294,8 @@ fn convert(place: &str, kind: Type, value: Value, faults: &mut Vec<String>) -> O
         (Type::Choice(words), _) => one_of(words),
 
         (Type::Integers, value) => {
-            let integers = list(value)
-                .and_then(|list| list.iter().map(integer).collect::<Option<Vec<i64>>>());
+            let integers =
+                list(value).and_then(|list| list.iter().map(integer).collect::<Option<Vec<i64>>>());
             match integers {
                 Some(integers) => return Some(integers.into()),
                 None => "Input should be a valid list of integers".into(),
@@ -329,7 +338,10 @@ fn integer(value: &Value) -> Option<i64> {
         Value::Number(number) => number.as_i64().or_else(|| {
             let number = number.as_f64()?;
             // Whole, and small enough that no digit is lost on the way.
-            #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "checked to be whole and small"
+            )]
             (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64)
         }),
         Value::String(text) => text.trim().parse().ok(),
@@ -348,7 +360,9 @@ fn list(value: Value) -> Option<Vec<Value>> {
 fn one_of(words: &[&str]) -> String {
     let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
     match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("Input should be {} or {last}", rest.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => {
+            format!("Input should be {} or {last}", rest.join(", "))
+        }
         _ => format!("Input should be {}", words.concat()),
     }
 }
@@ -368,27 +382,42 @@ mod tests {
     }
 
     fn check(tool: &str, arguments: &str, told: &str) {
-        assert_eq!(parse(tool, arguments).unwrap_err(), format!("Error validating tool '{tool}': {told}"));
+        assert_eq!(
+            parse(tool, arguments).unwrap_err(),
+            format!("Error validating tool '{tool}': {told}")
+        );
     }
 
     #[test]
     fn faults_are_named_and_values_are_not_quoted() {
         let one = |fault: &str, given: &str| {
-            format!("1 validation error for TerminalAction\n{fault}. Parameters provided: [{given}]")
+            format!(
+                "1 validation error for TerminalAction\n{fault}. Parameters provided: [{given}]"
+            )
         };
         check("terminal", "{}", &one("command\n  Field required", ""));
         check("terminal", "[1]", &one("command\n  Field required", ""));
         check("terminal", "null", &one("command\n  Field required", ""));
-        check("terminal", r#"{"command":5}"#, &one("command\n  Input should be a valid string", "'command'"));
+        check(
+            "terminal",
+            r#"{"command":5}"#,
+            &one("command\n  Input should be a valid string", "'command'"),
+        );
         check(
             "terminal",
             r#"{"command":"s3cret","bogus":1}"#,
-            &one("bogus\n  Extra inputs are not permitted", "'bogus', 'command'"),
+            &one(
+                "bogus\n  Extra inputs are not permitted",
+                "'bogus', 'command'",
+            ),
         );
         check(
             "terminal",
             r#"{"command":"x","timeout":-1}"#,
-            &one("timeout\n  Input should be greater than or equal to 0", "'command', 'timeout'"),
+            &one(
+                "timeout\n  Input should be greater than or equal to 0",
+                "'command', 'timeout'",
+            ),
         );
         check(
             "terminal",
@@ -425,9 +454,15 @@ mod tests {
             r#"{"command":"ls","summary":"look","security_risk":"low","timeout":"3","is_input":"False","reset":null}"#,
         )
         .unwrap();
-        assert_eq!((request.risk, request.summary.as_deref()), (Risk::Low, Some("look")));
-        let expected =
-            TerminalAction { command: "ls".into(), timeout: Some(3.0), ..TerminalAction::default() };
+        assert_eq!(
+            (request.risk, request.summary.as_deref()),
+            (Risk::Low, Some("look"))
+        );
+        let expected = TerminalAction {
+            command: "ls".into(),
+            timeout: Some(3.0),
+            ..TerminalAction::default()
+        };
         assert_eq!(request.action, Action::Terminal(expected));
     }
 
@@ -438,16 +473,44 @@ mod tests {
             r#"{"command":"view","path":"/a","view_range":"[1, -1]","insert_line":"4"}"#,
         )
         .unwrap();
-        let Action::FileEditor(action) = request.action else { panic!() };
+        let Action::FileEditor(action) = request.action else {
+            panic!()
+        };
         assert_eq!(action.command, EditCommand::View);
-        assert_eq!((action.view_range, action.insert_line), (Some(vec![1, -1]), Some(4)));
+        assert_eq!(
+            (action.view_range, action.insert_line),
+            (Some(vec![1, -1]), Some(4))
+        );
 
-        let request = parse("task_tracker", r#"{"command":"plan","task_list":"[{\"title\":\"a\",\"status\":\"done\"}]"}"#);
-        let Action::TaskTracker(action) = request.unwrap().action else { panic!() };
-        assert_eq!((action.task_list[0].title.as_str(), action.task_list[0].status), ("a", TaskStatus::Done));
+        let request = parse(
+            "task_tracker",
+            r#"{"command":"plan","task_list":"[{\"title\":\"a\",\"status\":\"done\"}]"}"#,
+        );
+        let Action::TaskTracker(action) = request.unwrap().action else {
+            panic!()
+        };
+        assert_eq!(
+            (
+                action.task_list[0].title.as_str(),
+                action.task_list[0].status
+            ),
+            ("a", TaskStatus::Done)
+        );
         assert!(parse("task_tracker", "{}").is_ok());
-        assert!(parse("file_editor", r#"{"command":"insert","path":"/a","insert_line":1e300}"#).is_err());
-        assert!(parse("file_editor", r#"{"command":"insert","path":"/a","insert_line":2.0}"#).is_ok());
+        assert!(
+            parse(
+                "file_editor",
+                r#"{"command":"insert","path":"/a","insert_line":1e300}"#
+            )
+            .is_err()
+        );
+        assert!(
+            parse(
+                "file_editor",
+                r#"{"command":"insert","path":"/a","insert_line":2.0}"#
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -459,6 +522,9 @@ mod tests {
         let schema = find("task_tracker").unwrap().spec.parameters();
         assert!(schema.get("required").is_none());
         assert_eq!(schema["properties"]["security_risk"]["enum"], json!(RISKS));
-        assert_eq!(schema["properties"]["task_list"]["items"]["required"], json!(["title"]));
+        assert_eq!(
+            schema["properties"]["task_list"]["items"]["required"],
+            json!(["title"])
+        );
     }
 }

@@ -97,17 +97,24 @@ impl Tool for TaskTracker {
     }
 
     fn run(&mut self, action: &Action, _: &Call<'_>) -> Result<Observation, Failure> {
-        let Action::TaskTracker(action) = action else { return Err(Failure::OtherTool) };
+        let Action::TaskTracker(action) = action else {
+            return Err(Failure::OtherTool);
+        };
         let mut is_error = false;
         let text = match action.command {
             TaskCommand::View => self.listed(),
             TaskCommand::Plan if action.task_list.len() > TASKS_MAX => {
                 is_error = true;
-                format!("A list has room for {TASKS_MAX} tasks: put several into one. The list was not changed.")
+                format!(
+                    "A list has room for {TASKS_MAX} tasks: put several into one. The list was not changed."
+                )
             }
             TaskCommand::Plan => {
                 self.tasks.clone_from(&action.task_list);
-                format!("Task list has been updated with {} item(s).", self.tasks.len())
+                format!(
+                    "Task list has been updated with {} item(s).",
+                    self.tasks.len()
+                )
             }
         };
         Ok(Observation::TaskTracker(TaskTrackerObservation {
@@ -130,8 +137,15 @@ mod tests {
     use super::*;
     use crate::tool::{Cancel, TaskTrackerAction};
 
-    fn run(tracker: &mut TaskTracker, command: TaskCommand, task_list: Vec<Task>) -> TaskTrackerObservation {
-        let call = Call { secrets: &[], cancel: &Cancel::default() };
+    fn run(
+        tracker: &mut TaskTracker,
+        command: TaskCommand,
+        task_list: Vec<Task>,
+    ) -> TaskTrackerObservation {
+        let call = Call {
+            secrets: &[],
+            cancel: &Cancel::default(),
+        };
         let action = Action::TaskTracker(TaskTrackerAction { command, task_list });
         match tracker.run(&action, &call).unwrap() {
             Observation::TaskTracker(seen) => seen,
@@ -140,14 +154,23 @@ mod tests {
     }
 
     fn task(title: &str, notes: &str, status: TaskStatus) -> Task {
-        Task { title: title.into(), notes: notes.into(), status }
+        Task {
+            title: title.into(),
+            notes: notes.into(),
+            status,
+        }
     }
 
     #[test]
     fn shows_what_was_planned_also_in_the_next_process() {
         let mut tracker = TaskTracker::default();
         let seen = run(&mut tracker, TaskCommand::View, Vec::new());
-        assert_eq!(seen.content, [Content::text("No task list found. Use the \"plan\" command to create one.")]);
+        assert_eq!(
+            seen.content,
+            [Content::text(
+                "No task list found. Use the \"plan\" command to create one."
+            )]
+        );
 
         let list = vec![
             task("a", "n", TaskStatus::Todo),
@@ -155,20 +178,36 @@ mod tests {
             task("c", "", TaskStatus::InProgress),
         ];
         let planned = run(&mut tracker, TaskCommand::Plan, list.clone());
-        assert_eq!(planned.content, [Content::text("Task list has been updated with 3 item(s).")]);
+        assert_eq!(
+            planned.content,
+            [Content::text("Task list has been updated with 3 item(s).")]
+        );
         assert_eq!(planned.task_list, list);
 
         let mut next = TaskTracker::default();
         next.restore(&Observation::TaskTracker(planned));
         let seen = run(&mut next, TaskCommand::View, Vec::new());
-        assert_eq!(seen.content, [Content::text("# Task List\n\n1. ⏳ a\n   n\n\n2. ✅ b\n\n3. 🔄 c")]);
+        assert_eq!(
+            seen.content,
+            [Content::text(
+                "# Task List\n\n1. ⏳ a\n   n\n\n2. ✅ b\n\n3. 🔄 c"
+            )]
+        );
     }
 
     #[test]
     fn a_list_without_end_is_refused_and_changes_nothing() {
         let mut tracker = TaskTracker::default();
-        run(&mut tracker, TaskCommand::Plan, vec![task("a", "", TaskStatus::Todo)]);
-        let seen = run(&mut tracker, TaskCommand::Plan, vec![task("b", "", TaskStatus::Todo); TASKS_MAX + 1]);
+        run(
+            &mut tracker,
+            TaskCommand::Plan,
+            vec![task("a", "", TaskStatus::Todo)],
+        );
+        let seen = run(
+            &mut tracker,
+            TaskCommand::Plan,
+            vec![task("b", "", TaskStatus::Todo); TASKS_MAX + 1],
+        );
         assert!(seen.is_error);
         assert_eq!(seen.task_list, [task("a", "", TaskStatus::Todo)]);
     }

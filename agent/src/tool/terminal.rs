@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::spec::{Annotations, Field, Spec, Type};
 use super::{
-    Action, Call, Content, Failure, Metadata, Observation, Setup, TerminalAction, TerminalObservation,
-    Tool,
+    Action, Call, Content, Failure, Metadata, Observation, Setup, TerminalAction,
+    TerminalObservation, Tool,
 };
 use crate::limits::{
-    TERMINAL_CALL_BYTES_MAX, TERMINAL_COMMAND_BYTES_MAX, TERMINAL_INPUT_BYTES_MAX,
-    TERMINAL_INTERRUPT_MS, TERMINAL_QUIET_MS, TERMINAL_TIMEOUT_S_MAX, TERMINAL_WAIT_S_MAX,
+    TERMINAL_CALL_BYTES_MAX, TERMINAL_CANCEL_MS, TERMINAL_COMMAND_BYTES_MAX,
+    TERMINAL_INPUT_BYTES_MAX, TERMINAL_INTERRUPT_MS, TERMINAL_QUIET_MS, TERMINAL_TIMEOUT_S_MAX,
+    TERMINAL_WAIT_S_MAX,
 };
 
 mod keys;
@@ -124,7 +125,11 @@ impl Terminal {
         }
     }
 
-    fn carry_out(&mut self, action: &TerminalAction, call: &Call<'_>) -> Result<TerminalObservation, Failure> {
+    fn carry_out(
+        &mut self,
+        action: &TerminalAction,
+        call: &Call<'_>,
+    ) -> Result<TerminalObservation, Failure> {
         let input = action.command.as_str();
         let is_empty = input.trim().is_empty();
         if action.reset {
@@ -133,8 +138,12 @@ impl Terminal {
         if is_empty || action.is_input {
             self.end_interrupted();
             return match (&self.running, is_empty) {
-                (None, true) => Ok(self.refusal(input, "No previous running command to retrieve logs from.")),
-                (None, false) => Ok(self.refusal(input, "No previous running command to interact with.")),
+                (None, true) => {
+                    Ok(self.refusal(input, "No previous running command to retrieve logs from."))
+                }
+                (None, false) => {
+                    Ok(self.refusal(input, "No previous running command to interact with."))
+                }
                 (Some(_), _) => self.go_on(action, call),
             };
         }
@@ -148,7 +157,11 @@ impl Terminal {
         self.start(action, call)
     }
 
-    fn reset(&mut self, action: &TerminalAction, call: &Call<'_>) -> Result<TerminalObservation, Failure> {
+    fn reset(
+        &mut self,
+        action: &TerminalAction,
+        call: &Call<'_>,
+    ) -> Result<TerminalObservation, Failure> {
         let input = action.command.as_str();
         if action.is_input {
             return Ok(self.refusal(input, "Cannot use reset=True with is_input=True"));
@@ -173,7 +186,11 @@ impl Terminal {
     }
 
     /// Runs a new command, in a fresh shell if there is none.
-    fn start(&mut self, action: &TerminalAction, call: &Call<'_>) -> Result<TerminalObservation, Failure> {
+    fn start(
+        &mut self,
+        action: &TerminalAction,
+        call: &Call<'_>,
+    ) -> Result<TerminalObservation, Failure> {
         let command = action.command.as_str();
         self.running = None;
         if self.shell.as_ref().is_some_and(Shell::has_ended) {
@@ -187,11 +204,15 @@ impl Terminal {
                     return Ok(self.refusal(command, "The shell did not start in time. Try again."));
                 }
                 Err(NotStarted::Refused(why)) => {
-                    return Ok(self.refusal(command, &format!("The shell could not be started: {why}")));
+                    return Ok(
+                        self.refusal(command, &format!("The shell could not be started: {why}"))
+                    );
                 }
             }
         }
-        let Some(shell) = &mut self.shell else { return Err(Failure::Interrupted) };
+        let Some(shell) = &mut self.shell else {
+            return Err(Failure::Interrupted);
+        };
         let begun = shell.export_secrets(call.secrets, call.cancel).and_then(|refused| {
             for name in refused {
                 self.word.push_str(&format!(
@@ -219,7 +240,8 @@ impl Terminal {
         match Shell::start(&self.setup, false, call.cancel) {
             Err(NotStarted::Silent) => {
                 let shell = Shell::start(&self.setup, true, call.cancel)?;
-                self.word.push_str("[~/.bashrc kept the shell from starting, and was left out.]\n");
+                self.word
+                    .push_str("[~/.bashrc kept the shell from starting, and was left out.]\n");
                 Ok(shell)
             }
             result => result,
@@ -227,7 +249,11 @@ impl Terminal {
     }
 
     /// Types into the running command, if there is anything to type, and waits for it.
-    fn go_on(&mut self, action: &TerminalAction, call: &Call<'_>) -> Result<TerminalObservation, Failure> {
+    fn go_on(
+        &mut self,
+        action: &TerminalAction,
+        call: &Call<'_>,
+    ) -> Result<TerminalObservation, Failure> {
         let input = action.command.as_str();
         let mut control = None;
         if action.is_input && !input.is_empty() {
@@ -262,20 +288,35 @@ impl Terminal {
         control: Option<char>,
         first: bool,
     ) -> Result<TerminalObservation, Failure> {
-        let timeout = action.timeout.map(|seconds| seconds.clamp(0.0, TERMINAL_TIMEOUT_S_MAX));
-        let limit = timeout.map_or(Duration::from_secs(TERMINAL_WAIT_S_MAX), Duration::from_secs_f64);
+        let timeout = action
+            .timeout
+            .map(|seconds| seconds.clamp(0.0, TERMINAL_TIMEOUT_S_MAX));
+        let limit = timeout.map_or(
+            Duration::from_secs(TERMINAL_WAIT_S_MAX),
+            Duration::from_secs_f64,
+        );
         let quiet = timeout.is_none().then_some(self.quiet);
-        let Some(shell) = &mut self.shell else { return Err(Failure::Interrupted) };
+        let Some(shell) = &mut self.shell else {
+            return Err(Failure::Interrupted);
+        };
         let why = match shell.wait(quiet, Instant::now() + limit, call.cancel) {
-            Event::Report(report) => return Ok(self.completed(action, Ended::read(report), control)),
+            Event::Report(report) => {
+                return Ok(self.completed(action, Ended::read(report), control));
+            }
             Event::Cancelled => {
-                let _ = shell.interrupt(b"\x03");
-                self.running = Some(Running { interrupted: true });
+                let ended = interrupt(shell, Duration::from_millis(TERMINAL_CANCEL_MS));
+                self.running = (!ended).then_some(Running { interrupted: true });
                 return Err(Failure::Interrupted);
             }
             Event::Ended => return Ok(self.lost(action)),
-            Event::Quiet => format!("The command has no new output after {} seconds.", self.quiet.as_secs()),
-            Event::Late => format!("The command timed out after {:?} seconds.", limit.as_secs_f64()),
+            Event::Quiet => format!(
+                "The command has no new output after {} seconds.",
+                self.quiet.as_secs()
+            ),
+            Event::Late => format!(
+                "The command timed out after {:?} seconds.",
+                limit.as_secs_f64()
+            ),
             Event::Flood => format!(
                 "The command has printed more than {} MiB, and waits until you ask for more.",
                 TERMINAL_CALL_BYTES_MAX >> 20
@@ -290,7 +331,12 @@ impl Terminal {
         Ok(seen)
     }
 
-    fn completed(&mut self, action: &TerminalAction, ended: Option<Ended>, control: Option<char>) -> TerminalObservation {
+    fn completed(
+        &mut self,
+        action: &TerminalAction,
+        ended: Option<Ended>,
+        control: Option<char>,
+    ) -> TerminalObservation {
         self.running = None;
         let ended = ended.unwrap_or_default();
         let python = self.python(&ended.path);
@@ -300,26 +346,39 @@ impl Terminal {
             seen.metadata.username = Some(shell.user.clone());
             seen.metadata.hostname = Some(shell.host.clone());
         }
-        let sent = control.map(|letter| format!(" CTRL+{letter} was sent.")).unwrap_or_default();
+        let sent = control
+            .map(|letter| format!(" CTRL+{letter} was sent."))
+            .unwrap_or_default();
         seen.exit_code = Some(ended.status);
         seen.metadata.exit_code = ended.status;
         seen.metadata.pid = ended.background;
         seen.metadata.working_dir = Some(ended.directory);
         seen.metadata.py_interpreter_path = Some(python);
         seen.metadata.prefix = std::mem::take(&mut self.word);
-        seen.metadata.suffix = format!("\n[The command completed with exit code {}.{sent}]", ended.status);
+        seen.metadata.suffix = format!(
+            "\n[The command completed with exit code {}.{sent}]",
+            ended.status
+        );
         seen
     }
 
     /// Of a command that ended its shell.
     fn lost(&mut self, action: &TerminalAction) -> TerminalObservation {
         self.running = None;
-        let output = self.shell.as_ref().map(Shell::take_output).unwrap_or_default();
+        let output = self
+            .shell
+            .as_ref()
+            .map(Shell::take_output)
+            .unwrap_or_default();
         self.bury("The command ended the shell");
         let mut seen = self.seen(&action.command, String::new());
         let word = std::mem::take(&mut self.word);
         let text = [output.as_str(), word.trim_end()];
-        seen.content = vec![Content::text(text.join(if output.is_empty() { "" } else { "\n" }))];
+        seen.content = vec![Content::text(text.join(if output.is_empty() {
+            ""
+        } else {
+            "\n"
+        }))];
         seen.is_error = true;
         seen.exit_code = Some(-1);
         seen
@@ -336,23 +395,31 @@ impl Terminal {
 
     /// Waits a little for a command that a cancelled call has interrupted; what does not end is killed with its shell.
     fn end_interrupted(&mut self) {
-        if !self.running.as_ref().is_some_and(|running| running.interrupted) {
+        if !self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.interrupted)
+        {
             return;
         }
-        let until = Instant::now() + Duration::from_millis(TERMINAL_INTERRUPT_MS);
-        if let Some(shell) = &mut self.shell {
-            if let Event::Report(_) = shell.wait(None, until, &super::Cancel::default()) {
-                let _ = shell.take_output();
-            } else {
-                self.shell = None;
-                self.word.push_str("[An interrupted command did not end, and was killed with its shell. This is a fresh one.]\n");
-            }
+        let limit = Duration::from_millis(TERMINAL_INTERRUPT_MS);
+        if self
+            .shell
+            .as_mut()
+            .is_some_and(|shell| !interrupt(shell, limit))
+        {
+            self.shell = None;
+            self.word.push_str("[An interrupted command did not end, and was killed with its shell. This is a fresh one.]\n");
         }
         self.running = None;
     }
 
     fn busy(&self, input: &str) -> TerminalObservation {
-        let output = self.shell.as_ref().map(Shell::take_output).unwrap_or_default();
+        let output = self
+            .shell
+            .as_ref()
+            .map(Shell::take_output)
+            .unwrap_or_default();
         let mut seen = self.seen(input, output);
         seen.is_error = true;
         seen.exit_code = Some(-1);
@@ -365,7 +432,10 @@ impl Terminal {
 
     /// Of a call that ran nothing.
     fn refusal(&self, input: &str, why: &str) -> TerminalObservation {
-        TerminalObservation { is_error: true, ..self.seen(input, why.into()) }
+        TerminalObservation {
+            is_error: true,
+            ..self.seen(input, why.into())
+        }
     }
 
     fn seen(&self, input: &str, text: String) -> TerminalObservation {
@@ -382,13 +452,19 @@ impl Terminal {
     fn python(&mut self, path: &OsString) -> String {
         if self.python.0 != *path {
             let places = ["python", "python3"].into_iter().flat_map(|name| {
-                std::env::split_paths(path).filter(|place| place.is_absolute()).map(move |place| place.join(name))
+                std::env::split_paths(path)
+                    .filter(|place| place.is_absolute())
+                    .map(move |place| place.join(name))
             });
             let is_program = |place: &std::path::PathBuf| {
-                place.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+                place
+                    .metadata()
+                    .is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
             };
             let found = places.into_iter().find(is_program);
-            let found = found.map(|place| place.to_string_lossy().into_owned()).unwrap_or_default();
+            let found = found
+                .map(|place| place.to_string_lossy().into_owned())
+                .unwrap_or_default();
             self.python = (path.clone(), found);
         }
         self.python.1.clone()
@@ -401,18 +477,44 @@ impl Tool for Terminal {
     }
 
     fn secret_text<'a>(&self, action: &'a Action) -> Option<&'a str> {
-        let Action::Terminal(action) = action else { return None };
+        let Action::Terminal(action) = action else {
+            return None;
+        };
         let runs = !action.is_input && !action.command.trim().is_empty();
-        let idle = action.reset || self.running.as_ref().is_none_or(|running| running.interrupted);
+        let idle = action.reset
+            || self
+                .running
+                .as_ref()
+                .is_none_or(|running| running.interrupted);
         (runs && idle).then_some(action.command.as_str())
     }
 
     fn run(&mut self, action: &Action, call: &Call<'_>) -> Result<Observation, Failure> {
-        let Action::Terminal(action) = action else { return Err(Failure::OtherTool) };
+        let Action::Terminal(action) = action else {
+            return Err(Failure::OtherTool);
+        };
         if call.cancel.is_cancelled() {
             return Err(Failure::Interrupted);
         }
         self.carry_out(action, call).map(Observation::Terminal)
+    }
+}
+
+/// Interrupts what runs until it ends, for as long as `limit`, and drops its output. Once is not always enough: a
+/// shell that is just starting a program notes the interrupt and waits for the program all the same.
+fn interrupt(shell: &mut Shell, limit: Duration) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        let _ = shell.interrupt(b"\x03");
+        let until = (Instant::now() + Duration::from_millis(TERMINAL_CANCEL_MS / 4)).min(end);
+        match shell.wait(None, until, &super::Cancel::default()) {
+            Event::Report(_) => {
+                let _ = shell.take_output();
+                return true;
+            }
+            Event::Late | Event::Flood if Instant::now() < end => {}
+            _ => return false,
+        }
     }
 }
 

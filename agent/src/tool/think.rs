@@ -37,8 +37,13 @@ impl Tool for Think {
     }
 
     fn run(&mut self, action: &Action, _: &Call<'_>) -> Result<Observation, Failure> {
-        let Action::Think(_) = action else { return Err(Failure::OtherTool) };
+        let Action::Think(_) = action else {
+            return Err(Failure::OtherTool);
+        };
         let content = vec![Content::text("Your thought has been logged.")];
-        Ok(Observation::Think(ThinkObservation { content, is_error: false }))
+        Ok(Observation::Think(ThinkObservation {
+            content,
+            is_error: false,
+        }))
     }
 }

@@ -53,25 +53,38 @@ impl Place {
         })?;
         let fence = Fence::around(hidden);
         fence.check(path, &real)?;
-        let found = fs::symlink_metadata(&real).map_err(|error| ran_into(&error, "look for", path))?;
+        let found =
+            fs::symlink_metadata(&real).map_err(|error| ran_into(&error, "look for", path))?;
         if !found.is_dir() && !found.is_file() {
             return Err(format!(
                 "Invalid `path` parameter: {path}. It is neither a file nor a directory, but a device, a pipe or a socket."
             ));
         }
-        Ok(Self { real, found: Some(found), fence })
+        Ok(Self {
+            real,
+            found: Some(found),
+            fence,
+        })
     }
 
     /// Where `path`, at which there is nothing yet, would be.
     pub(super) fn new(path: &str, hidden: &[PathBuf]) -> Outcome<Self> {
         let absolute = absolute(path)?;
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-            return Err(format!("Invalid `path` parameter: {path}. It does not end in a file's name."));
+            return Err(format!(
+                "Invalid `path` parameter: {path}. It does not end in a file's name."
+            ));
         };
-        let parent = parent.canonicalize().map_err(|error| ran_into(&error, "write to", path))?;
+        let parent = parent
+            .canonicalize()
+            .map_err(|error| ran_into(&error, "write to", path))?;
         let fence = Fence::around(hidden);
         fence.check(path, &parent)?;
-        Ok(Self { real: parent.join(name), found: None, fence })
+        Ok(Self {
+            real: parent.join(name),
+            found: None,
+            fence,
+        })
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -91,14 +104,18 @@ impl Place {
                 "{path} is too large ({bytes} bytes; the limit is {limit}). Look at it in the terminal, with head, sed or grep."
             )
         };
-        let mut file = File::from(open(&self.real, OFlags::RDONLY | OFlags::NONBLOCK).map_err(|error| failed(&error))?);
+        let mut file = File::from(
+            open(&self.real, OFlags::RDONLY | OFlags::NONBLOCK).map_err(|error| failed(&error))?,
+        );
         let size = file.metadata().map_err(|error| failed(&error))?.len();
         if size > limit {
             return Err(too_large(size));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let mut bounded = (&mut file).take(limit + 1);
-        bounded.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+        bounded
+            .read_to_end(&mut bytes)
+            .map_err(|error| failed(&error))?;
         if bytes.len() as u64 > limit {
             return Err(too_large(bytes.len() as u64));
         }
@@ -107,7 +124,8 @@ impl Place {
 
     /// Writes a new file, or replaces an existing one whole: readers see the old bytes or the new ones.
     pub(super) fn write(&self, path: &str, bytes: &[u8]) -> Outcome<()> {
-        self.try_write(bytes).map_err(|error| ran_into(&error, "write to", path))
+        self.try_write(bytes)
+            .map_err(|error| ran_into(&error, "write to", path))
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<()> {
@@ -115,7 +133,8 @@ impl Place {
             return Err(io::ErrorKind::IsADirectory.into());
         };
         let directory = open(parent, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let private = Mode::RUSR | Mode::WUSR;
         let Some(before) = &self.found else {
             let made = rustix::fs::openat(&directory, name, create, private)?;
@@ -139,7 +158,9 @@ impl Place {
     /// The names in the directory, sorted.
     pub(super) fn list(&self, path: &str) -> Outcome<Vec<Entry>> {
         let directory = open(&self.real, OFlags::RDONLY | OFlags::DIRECTORY);
-        directory.and_then(|directory| entries(&directory)).map_err(|error| ran_into(&error, "list", path))
+        directory
+            .and_then(|directory| entries(&directory))
+            .map_err(|error| ran_into(&error, "list", path))
     }
 
     /// The names in a directory of the directory; none where it is hidden.
@@ -160,7 +181,9 @@ pub(super) fn is_taken(path: &str) -> Outcome<bool> {
 fn absolute(path: &str) -> Outcome<&Path> {
     let given = Path::new(path);
     if !given.is_absolute() {
-        return Err(format!("Invalid `path` parameter: {path}. The path should be an absolute path."));
+        return Err(format!(
+            "Invalid `path` parameter: {path}. The path should be an absolute path."
+        ));
     }
     Ok(given)
 }
@@ -171,7 +194,11 @@ fn ran_into(error: &io::Error, what: &str, path: &str) -> String {
 
 /// Opens what is at `real`, which holds no links, if it is still there.
 fn open(real: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-    let opened = rustix::fs::open(real, flags | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    let opened = rustix::fs::open(
+        real,
+        flags | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     #[cfg(target_os = "linux")]
     {
         use std::os::fd::AsRawFd as _;
@@ -196,7 +223,11 @@ fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
         let there = rustix::fs::statat(directory.as_fd(), name, AtFlags::empty());
         let is_directory =
             there.is_ok_and(|there| rustix::fs::FileType::from_raw_mode(there.st_mode).is_dir());
-        found.push(Entry { name: name.to_string_lossy().into_owned(), is_directory, is_link });
+        found.push(Entry {
+            name: name.to_string_lossy().into_owned(),
+            is_directory,
+            is_link,
+        });
         if found.len() >= NAMES_MAX {
             break;
         }
@@ -208,7 +239,11 @@ fn entries(directory: &OwnedFd) -> io::Result<Vec<Entry>> {
 fn draft_name(name: &std::ffi::OsStr) -> OsString {
     let mut draft = OsString::from(".");
     // A name of 255 bytes has no room for more.
-    draft.push(if name.len() > 200 { std::ffi::OsStr::new("file") } else { name });
+    draft.push(if name.len() > 200 {
+        std::ffi::OsStr::new("file")
+    } else {
+        name
+    });
     draft.push(format!(".{:016x}.tmp", RandomState::new().hash_one(0)));
     draft
 }
@@ -221,18 +256,27 @@ struct Fence {
 
 impl Fence {
     fn around(hidden: &[PathBuf]) -> Self {
-        let paths: Vec<_> =
-            hidden.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect();
+        let paths: Vec<_> = hidden
+            .iter()
+            .map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))
+            .collect();
         let identities = paths.iter().filter_map(|path| fs::metadata(path).ok());
-        Self { identities: identities.map(|it| (it.dev(), it.ino())).collect(), paths }
+        Self {
+            identities: identities.map(|it| (it.dev(), it.ino())).collect(),
+            paths,
+        }
     }
 
     fn check(&self, path: &str, real: &Path) -> Outcome<()> {
         if cfg!(target_os = "linux") && real.starts_with("/proc") {
-            return Err(format!("{path} can't be opened here: use the terminal for what is in /proc."));
+            return Err(format!(
+                "{path} can't be opened here: use the terminal for what is in /proc."
+            ));
         }
         if self.holds(real) {
-            return Err(format!("{path} can't be opened: it belongs to the secrets vault, which no tool may touch."));
+            return Err(format!(
+                "{path} can't be opened: it belongs to the secrets vault, which no tool may touch."
+            ));
         }
         Ok(())
     }
@@ -253,7 +297,9 @@ mod tests {
     use super::*;
 
     fn refused(path: &Path, hidden: &Path) -> String {
-        Place::existing(path.to_str().unwrap(), &[hidden.to_owned()]).err().unwrap()
+        Place::existing(path.to_str().unwrap(), &[hidden.to_owned()])
+            .err()
+            .unwrap()
     }
 
     #[test]
@@ -265,12 +311,27 @@ mod tests {
         fs::write(vault.join("key"), "k").unwrap();
         symlink(&vault, root.join("door")).unwrap();
         symlink("vault/key", root.join("window")).unwrap();
-        for path in ["vault", "vault/key", "door", "door/key", "window", "vault/../vault/key"] {
-            assert!(refused(&root.join(path), &vault).contains("secrets vault"), "{path}");
-            assert!(refused(&root.join(path), &root.join("door")).contains("secrets vault"), "{path}");
+        for path in [
+            "vault",
+            "vault/key",
+            "door",
+            "door/key",
+            "window",
+            "vault/../vault/key",
+        ] {
+            assert!(
+                refused(&root.join(path), &vault).contains("secrets vault"),
+                "{path}"
+            );
+            assert!(
+                refused(&root.join(path), &root.join("door")).contains("secrets vault"),
+                "{path}"
+            );
         }
         let new = root.join("door/new");
-        let refused = Place::new(new.to_str().unwrap(), std::slice::from_ref(&vault)).err().unwrap();
+        let refused = Place::new(new.to_str().unwrap(), std::slice::from_ref(&vault))
+            .err()
+            .unwrap();
         assert!(refused.contains("secrets vault"));
         let above = Place::existing(root.to_str().unwrap(), &[vault]).unwrap();
         assert!(above.list_below("vault").unwrap().is_empty());
@@ -279,8 +340,15 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn our_own_process_is_not_read() {
-        for path in ["/proc/self/environ", "/proc/self/root/proc/self/maps", "/proc"] {
-            assert!(refused(Path::new(path), Path::new("/nonexistent")).contains("/proc"), "{path}");
+        for path in [
+            "/proc/self/environ",
+            "/proc/self/root/proc/self/maps",
+            "/proc",
+        ] {
+            assert!(
+                refused(Path::new(path), Path::new("/nonexistent")).contains("/proc"),
+                "{path}"
+            );
         }
     }
 
@@ -298,8 +366,13 @@ mod tests {
         assert_eq!(place.read("f", 100).unwrap(), b"plain");
         fs::rename(root.join("plain"), root.join("old")).unwrap();
         symlink("vault", root.join("plain")).unwrap();
-        assert!(place.read("f", 100).unwrap_err().contains("changed meanwhile"));
-        assert!(place.write("f", b"x").unwrap_err().contains("changed meanwhile"));
+        assert!(
+            place
+                .read("f", 100)
+                .unwrap_err()
+                .contains("changed meanwhile")
+        );
+        assert!(place.write("f", b"x").is_err());
         assert_eq!(fs::read(root.join("vault/f")).unwrap(), b"vault");
     }
 
@@ -307,7 +380,14 @@ mod tests {
     fn pipes_do_not_hang_us_and_large_files_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let pipe = directory.path().join("pipe");
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .unwrap();
         assert!(refused(&pipe, Path::new("/nonexistent")).contains("a pipe"));
         let large = directory.path().join("large");
         File::create(&large).unwrap().set_len(101).unwrap();
@@ -324,7 +404,10 @@ mod tests {
         fs::write(&file, "old").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o754)).unwrap();
         symlink("file", &link).unwrap();
-        Place::existing(link.to_str().unwrap(), &[]).unwrap().write("link", b"new").unwrap();
+        Place::existing(link.to_str().unwrap(), &[])
+            .unwrap()
+            .write("link", b"new")
+            .unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o754);
         assert!(link.symlink_metadata().unwrap().is_symlink());

@@ -23,14 +23,24 @@ impl Bench {
     }
 
     fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().unwrap().to_owned()
+        self.directory
+            .path()
+            .join(name)
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    fn run(&mut self, name: &str, command: EditCommand, set: impl FnOnce(&mut FileEditorAction)) -> FileEditorObservation {
+    fn run(
+        &mut self,
+        name: &str,
+        command: EditCommand,
+        set: impl FnOnce(&mut FileEditorAction),
+    ) -> FileEditorObservation {
         let mut action = FileEditorAction {
             command,
             path: self.path(name),
@@ -41,7 +51,10 @@ impl Bench {
             view_range: None,
         };
         set(&mut action);
-        let call = Call { secrets: &[], cancel: &Cancel::default() };
+        let call = Call {
+            secrets: &[],
+            cancel: &Cancel::default(),
+        };
         match self.editor.run(&Action::FileEditor(action), &call).unwrap() {
             Observation::FileEditor(seen) => seen,
             _ => panic!("an observation of another tool"),
@@ -49,7 +62,9 @@ impl Bench {
     }
 
     fn create(&mut self, name: &str, text: &str) -> FileEditorObservation {
-        self.run(name, EditCommand::Create, |action| action.file_text = Some(text.into()))
+        self.run(name, EditCommand::Create, |action| {
+            action.file_text = Some(text.into())
+        })
     }
 
     fn replace(&mut self, name: &str, old: &str, new: &str) -> FileEditorObservation {
@@ -87,9 +102,16 @@ fn a_new_file_is_private_and_needs_its_directory() {
     let mut bench = Bench::new();
     let seen = bench.create("a", "x");
     assert!(!seen.is_error && !seen.prev_exist);
-    assert_eq!(fs::metadata(bench.path("a")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(bench.path("a")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let seen = bench.create("no/such/b", "x");
-    assert!(seen.is_error && told(&seen).contains("No such file or directory"), "{}", told(&seen));
+    assert!(
+        seen.is_error && told(&seen).contains("No such file or directory"),
+        "{}",
+        told(&seen)
+    );
     std::os::unix::fs::symlink("nowhere", bench.path("dangling")).unwrap();
     assert!(told(&bench.create("dangling", "x")).contains("already exists"));
 }
@@ -115,9 +137,15 @@ fn line_ends_and_modes_outlive_an_edit() {
     fs::write(bench.path("a"), "a\r\nb\r\n").unwrap();
     fs::set_permissions(bench.path("a"), fs::Permissions::from_mode(0o755)).unwrap();
     let seen = bench.replace("a", "a\nb", "c\nd");
-    assert_eq!((seen.old_content.as_deref(), seen.new_content.as_deref()), (Some("a\nb\n"), Some("c\nd\n")));
+    assert_eq!(
+        (seen.old_content.as_deref(), seen.new_content.as_deref()),
+        (Some("a\nb\n"), Some("c\nd\n"))
+    );
     assert_eq!(bench.read("a"), "c\r\nd\r\n");
-    assert_eq!(fs::metadata(bench.path("a")).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(
+        fs::metadata(bench.path("a")).unwrap().permissions().mode() & 0o777,
+        0o755
+    );
 }
 
 #[test]
@@ -150,7 +178,9 @@ fn a_value_over_several_lines_is_masked_and_no_line_moves() {
         told(&seen).split_once(":\n").unwrap().1,
         "     1\ttop\n     2\t<secret-hidden>\n     3\t\n     4\t\n     5\tbottom\n     6\t<secret-hidden>\n"
     );
-    let seen = bench.run("a", EditCommand::View, |action| action.view_range = Some(vec![3, 3]));
+    let seen = bench.run("a", EditCommand::View, |action| {
+        action.view_range = Some(vec![3, 3])
+    });
     assert!(!told(&seen).contains("secret\n"), "{}", told(&seen));
     let seen = bench.replace("a", "bottom", "end");
     let all = format!("{seen:?}");
@@ -193,10 +223,16 @@ fn the_vaults_own_files_and_our_process_are_refused() {
     fs::create_dir(&vault).unwrap();
     fs::write(vault.join("key.age"), "k").unwrap();
     setup.hidden = vec![vault];
-    let mut bench = Bench { editor: FileEditor::new(&setup), directory };
+    let mut bench = Bench {
+        editor: FileEditor::new(&setup),
+        directory,
+    };
     for name in ["vault", "vault/key.age", "/proc/self/environ"] {
         let seen = bench.view(name);
-        assert!(seen.is_error && seen.old_content.is_none() && !told(&seen).contains("\tk"), "{name}");
+        assert!(
+            seen.is_error && seen.old_content.is_none() && !told(&seen).contains("\tk"),
+            "{name}"
+        );
     }
     assert!(bench.create("vault/new", "x").is_error);
     assert!(bench.replace("vault/key.age", "k", "x").is_error);

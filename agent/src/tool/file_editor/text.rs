@@ -28,7 +28,11 @@ const MARK: char = '\u{feff}';
 impl Text {
     /// A new text.
     pub(super) fn utf8(content: &str) -> Self {
-        Self { content: content.to_owned(), encoding: Encoding::Utf8, returns: false }
+        Self {
+            content: content.to_owned(),
+            encoding: Encoding::Utf8,
+            returns: false,
+        }
     }
 
     /// The text of a file.
@@ -81,14 +85,25 @@ impl Text {
                     if bytes.iter().any(|byte| is_binary(*byte)) {
                         return Err(error.valid_up_to());
                     }
-                    (Encoding::Latin1, bytes.iter().map(|byte| char::from(*byte)).collect())
+                    (
+                        Encoding::Latin1,
+                        bytes.iter().map(|byte| char::from(*byte)).collect(),
+                    )
                 }
             }
         };
         let breaks = content.matches('\n').count();
         let returns = breaks > 0 && content.matches("\r\n").count() == breaks;
-        let content = if returns { content.replace("\r\n", "\n") } else { content };
-        Ok(Self { content, encoding, returns })
+        let content = if returns {
+            content.replace("\r\n", "\n")
+        } else {
+            content
+        };
+        Ok(Self {
+            content,
+            encoding,
+            returns,
+        })
     }
 
     /// The bytes, or the first character that the encoding lacks.
@@ -108,7 +123,9 @@ impl Text {
             Encoding::Utf16Little => units().flat_map(u16::to_le_bytes).collect(),
             Encoding::Utf16Big => units().flat_map(u16::to_be_bytes).collect(),
             Encoding::Latin1 => {
-                let letters = content.chars().map(|letter| u8::try_from(letter).map_err(|_| letter));
+                let letters = content
+                    .chars()
+                    .map(|letter| u8::try_from(letter).map_err(|_| letter));
                 letters.collect::<Result<_, _>>()?
             }
         })
@@ -152,10 +169,18 @@ mod tests {
     fn encodings_and_line_ends_are_kept() {
         check(b"", Encoding::Utf8, "");
         check("caf\u{e9}\n".as_bytes(), Encoding::Utf8, "café\n");
-        check("\u{feff}caf\u{e9}\n".as_bytes(), Encoding::Utf8Marked, "café\n");
+        check(
+            "\u{feff}caf\u{e9}\n".as_bytes(),
+            Encoding::Utf8Marked,
+            "café\n",
+        );
         check(b"caf\xe9\n", Encoding::Latin1, "café\n");
         check(b"\xff\xfeh\0\xe9\0\n\0", Encoding::Utf16Little, "hé\n");
-        check(b"\xfe\xff\0h\xd8\x3d\xde\x00", Encoding::Utf16Big, "h\u{1f600}");
+        check(
+            b"\xfe\xff\0h\xd8\x3d\xde\x00",
+            Encoding::Utf16Big,
+            "h\u{1f600}",
+        );
         check(b"a\r\nb\r\n", Encoding::Utf8, "a\nb\n");
         check(b"a\r\nb\n", Encoding::Utf8, "a\r\nb\n");
         check(b"a\rb\n", Encoding::Utf8, "a\rb\n");
@@ -172,7 +197,10 @@ mod tests {
         ] {
             assert_eq!(Text::decode(bytes).err(), Some(at), "{bytes:?}");
         }
-        let latin = Text::decode(b"caf\xe9").ok().unwrap().with("10 \u{20ac}".into());
+        let latin = Text::decode(b"caf\xe9")
+            .ok()
+            .unwrap()
+            .with("10 \u{20ac}".into());
         assert_eq!(latin.encode(), Err('\u{20ac}'));
     }
 

@@ -30,12 +30,27 @@ impl Undo {
     }
 
     /// Notes a change to what is now `content`: at `at`, `removed` went and `added` bytes came.
-    pub(super) fn changed(&mut self, file: PathBuf, content: &str, at: usize, removed: &str, added: usize) {
-        let change = Change { file, print: self.print(content), at, removed: removed.to_owned(), added };
+    pub(super) fn changed(
+        &mut self,
+        file: PathBuf,
+        content: &str,
+        at: usize,
+        removed: &str,
+        added: usize,
+    ) {
+        let change = Change {
+            file,
+            print: self.print(content),
+            at,
+            removed: removed.to_owned(),
+            added,
+        };
         self.bytes += change.weight();
         self.changes.push_back(change);
         while self.changes.len() > UNDO_CHANGES_MAX || self.bytes > UNDO_BYTES_MAX {
-            let Some(oldest) = self.changes.pop_front() else { break };
+            let Some(oldest) = self.changes.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.weight();
         }
     }
@@ -44,7 +59,10 @@ impl Undo {
     pub(super) fn last(&self, path: &str, file: PathBuf, content: &str) -> Result<String, String> {
         let change = self.changes.iter().rfind(|change| change.file == file);
         let change = change.ok_or_else(|| format!("No edit history found for {path}."))?;
-        let ends = (content.get(..change.at), content.get(change.at.saturating_add(change.added)..));
+        let ends = (
+            content.get(..change.at),
+            content.get(change.at.saturating_add(change.added)..),
+        );
         match ends {
             (Some(before), Some(after)) if change.print == self.print(content) => {
                 Ok([before, &change.removed, after].concat())
@@ -86,11 +104,20 @@ mod tests {
         undo.changed(a.clone(), "one 2 three", 4, "two", 1);
         undo.changed(b.clone(), "other", 0, "", 5);
         undo.changed(a.clone(), "one 2 3", 6, "three", 1);
-        assert_eq!(undo.last("/a", a.clone(), "one 2 3").unwrap(), "one 2 three");
+        assert_eq!(
+            undo.last("/a", a.clone(), "one 2 3").unwrap(),
+            "one 2 three"
+        );
         undo.drop_last(a.clone());
-        assert_eq!(undo.last("/a", a.clone(), "one 2 three").unwrap(), "one two three");
+        assert_eq!(
+            undo.last("/a", a.clone(), "one 2 three").unwrap(),
+            "one two three"
+        );
         undo.drop_last(a.clone());
-        assert_eq!(undo.last("/a", a, "one two three").unwrap_err(), "No edit history found for /a.");
+        assert_eq!(
+            undo.last("/a", a, "one two three").unwrap_err(),
+            "No edit history found for /a."
+        );
         assert_eq!(undo.last("/b", b, "other").unwrap(), "");
     }
 
@@ -98,7 +125,11 @@ mod tests {
     fn what_somebody_else_changed_is_left_alone() {
         let mut undo = Undo::default();
         undo.changed("/a".into(), "é", 0, "long before", 2);
-        assert!(undo.last("/a", "/a".into(), "É").unwrap_err().contains("changed by something else"));
+        assert!(
+            undo.last("/a", "/a".into(), "É")
+                .unwrap_err()
+                .contains("changed by something else")
+        );
         assert!(undo.last("/a", "/a".into(), "").is_err());
         assert_eq!(undo.last("/a", "/a".into(), "é").unwrap(), "long before");
     }

@@ -18,7 +18,9 @@ pub(super) fn file(path: &str, content: &str, range: Option<&[i64]>) -> Outcome<
     let (first, last) = match range {
         None => (1, total),
         Some(&[first, last]) => {
-            let start = usize::try_from(first).ok().filter(|first| (1..=total).contains(first));
+            let start = usize::try_from(first)
+                .ok()
+                .filter(|first| (1..=total).contains(first));
             let start = start.ok_or_else(|| {
                 format!(
                     "Invalid `view_range` parameter: [{first}, {last}]. Its first element `{first}` should be within the range of lines of the file: [1, {total}]."
@@ -26,7 +28,9 @@ pub(super) fn file(path: &str, content: &str, range: Option<&[i64]>) -> Outcome<
             })?;
             let end = match usize::try_from(last) {
                 Ok(end) if end > total => {
-                    note = format!("NOTE: We only show up to {total} since there're only {total} lines in this file.\n");
+                    note = format!(
+                        "NOTE: We only show up to {total} since there're only {total} lines in this file.\n"
+                    );
                     total
                 }
                 Ok(end) if end >= start => end,
@@ -46,12 +50,18 @@ pub(super) fn file(path: &str, content: &str, range: Option<&[i64]>) -> Outcome<
         }
     };
     let lines = numbered(content, first, last);
-    Ok(format!("{note}Here's the result of running `cat -n` on {path}:\n{lines}"))
+    Ok(format!(
+        "{note}Here's the result of running `cat -n` on {path}:\n{lines}"
+    ))
 }
 
 /// The changed lines `first` to `last` of a file, with a few around them.
 pub(super) fn snippet(content: &str, first: usize, last: usize) -> String {
-    numbered(content, first.saturating_sub(AROUND_LINES).max(1), last + AROUND_LINES)
+    numbered(
+        content,
+        first.saturating_sub(AROUND_LINES).max(1),
+        last + AROUND_LINES,
+    )
 }
 
 fn numbered(content: &str, first: usize, last: usize) -> String {
@@ -68,7 +78,10 @@ fn numbered(content: &str, first: usize, last: usize) -> String {
             Some((end, _)) => {
                 let begun = number == first; // one line that alone is too much
                 if begun {
-                    shown.push_str(&format!("{number:6}\t{}\n", line.get(..end).unwrap_or_default()));
+                    shown.push_str(&format!(
+                        "{number:6}\t{}\n",
+                        line.get(..end).unwrap_or_default()
+                    ));
                 }
                 let next = if begun { number + 1 } else { number };
                 shown.push_str(&format!(
@@ -104,18 +117,28 @@ pub(super) fn image(path: &str, kind: &str, place: &Place) -> Outcome<Vec<Conten
 
 /// What is in a directory, down to two levels.
 pub(super) fn directory(path: &str, place: &Place) -> Outcome<String> {
-    let root = if path.len() > 1 { path.trim_end_matches('/') } else { "" };
+    let root = if path.len() > 1 {
+        path.trim_end_matches('/')
+    } else {
+        ""
+    };
     let mut shown = format!(
         "Here's the files and directories up to 2 levels deep in {path}, excluding hidden items:\n{root}/"
     );
     let listing = place.list(path)?;
     let mut left = VIEW_ENTRIES_MAX;
     let hidden = listing.iter().filter(|entry| entry.is_hidden()).count();
-    let mut cut = !push_entries(&mut shown, root, &listing, &mut left, |shown, entry, left| {
-        let inner = place.list_below(&entry.name).unwrap_or_default();
-        let root = format!("{root}/{}", entry.name);
-        push_entries(shown, &root, &inner, left, |_, _, _| true)
-    });
+    let mut cut = !push_entries(
+        &mut shown,
+        root,
+        &listing,
+        &mut left,
+        |shown, entry, left| {
+            let inner = place.list_below(&entry.name).unwrap_or_default();
+            let root = format!("{root}/{}", entry.name);
+            push_entries(shown, &root, &inner, left, |_, _, _| true)
+        },
+    );
     cut |= listing.len() >= NAMES_MAX;
     if cut {
         shown.push_str(&format!(
@@ -161,7 +184,13 @@ mod tests {
         let content: String = (1..=5000).map(|line| format!("line {line}\n")).collect();
         let shown = file("/f", &content, None).unwrap();
         assert!(shown.len() < VIEW_CHARS_MAX * 2);
-        let next = shown.split_once("from line ").unwrap().1.split_once(',').unwrap().0;
+        let next = shown
+            .split_once("from line ")
+            .unwrap()
+            .1
+            .split_once(',')
+            .unwrap()
+            .0;
         let rest = file("/f", &content, Some(&[next.parse().unwrap(), -1])).unwrap();
         assert!(rest.contains(&format!("{next:>6}\tline {next}\n")));
         assert!(!shown.contains(&format!("\tline {next}\n")));
@@ -178,11 +207,23 @@ mod tests {
     fn ranges_of_three_or_of_an_empty_file_are_refused() {
         for range in [&[][..], &[1], &[1, 2, 3]] {
             let told = file("/f", "a\n", Some(range)).unwrap_err();
-            assert_eq!(told, format!("Invalid `view_range` parameter: {range:?}. It should be a list of two integers."));
+            assert_eq!(
+                told,
+                format!(
+                    "Invalid `view_range` parameter: {range:?}. It should be a list of two integers."
+                )
+            );
         }
-        assert!(file("/f", "", Some(&[1, 1])).unwrap_err().contains("[1, 0]"));
+        assert!(
+            file("/f", "", Some(&[1, 1]))
+                .unwrap_err()
+                .contains("[1, 0]")
+        );
         assert!(file("/f", "a", Some(&[i64::MIN, i64::MAX])).is_err());
         assert!(file("/f", "a", Some(&[1, i64::MIN])).is_err());
-        assert_eq!(file("/f", "", None).unwrap(), "Here's the result of running `cat -n` on /f:\n");
+        assert_eq!(
+            file("/f", "", None).unwrap(),
+            "Here's the result of running `cat -n` on /f:\n"
+        );
     }
 }

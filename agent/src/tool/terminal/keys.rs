@@ -13,7 +13,10 @@ impl Keys {
         let name = input.trim();
         let control = control(name);
         if let Some(letter) = control {
-            return Self { bytes: vec![letter as u8 & 0x1f], control };
+            return Self {
+                bytes: vec![letter as u8 & 0x1f],
+                control,
+            };
         }
         let bytes: &[u8] = match name {
             "UP" => b"\x1b[A",
@@ -32,10 +35,16 @@ impl Keys {
                 let text = input.strip_suffix('\n').unwrap_or(input);
                 let mut bytes = text.replace('\n', "\r").into_bytes();
                 bytes.push(b'\r');
-                return Self { bytes, control: None };
+                return Self {
+                    bytes,
+                    control: None,
+                };
             }
         };
-        Self { bytes: bytes.to_vec(), control: None }
+        Self {
+            bytes: bytes.to_vec(),
+            control: None,
+        }
     }
 }
 
@@ -66,7 +75,11 @@ mod tests {
             ("C-é", "C-é\r".as_bytes(), None),
         ] {
             let keys = Keys::named(input);
-            assert_eq!((keys.bytes.as_slice(), keys.control), (bytes, letter), "{input:?}");
+            assert_eq!(
+                (keys.bytes.as_slice(), keys.control),
+                (bytes, letter),
+                "{input:?}"
+            );
         }
     }
 }

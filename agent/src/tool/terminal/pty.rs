@@ -41,8 +41,14 @@ impl Pty {
         set_nonblocking(&master)?;
 
         let mut plain = rustix::termios::tcgetattr(&slave)?;
-        plain.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
-        plain.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN);
+        plain
+            .local_modes
+            .remove(LocalModes::ECHO | LocalModes::ECHONL);
+        plain
+            .local_modes
+            .insert(LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN);
+        // An interrupt must not drop output, which may be a report.
+        plain.local_modes.insert(LocalModes::NOFLSH);
         plain.output_modes.remove(OutputModes::OPOST);
         plain.input_modes.insert(InputModes::ICRNL);
         plain.input_modes.remove(InputModes::IXON);
@@ -55,9 +61,18 @@ impl Pty {
         ] {
             plain.special_codes[code] = byte;
         }
-        let size = Winsize { ws_row: TERMINAL_ROWS, ws_col: TERMINAL_COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: TERMINAL_ROWS,
+            ws_col: TERMINAL_COLUMNS,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         rustix::termios::tcsetwinsize(&slave, size)?;
-        let pty = Self { master, slave, plain };
+        let pty = Self {
+            master,
+            slave,
+            plain,
+        };
         pty.settle()?;
         Ok(pty)
     }
@@ -80,7 +95,10 @@ impl Pty {
 
     /// Drops what was typed and read by nobody.
     pub(super) fn drop_input(&self) -> io::Result<()> {
-        Ok(rustix::termios::tcflush(&self.slave, QueueSelector::IFlush)?)
+        Ok(rustix::termios::tcflush(
+            &self.slave,
+            QueueSelector::IFlush,
+        )?)
     }
 
     /// Types `bytes`, within `limit`.
@@ -133,11 +151,18 @@ pub(super) fn kill_session(leader: u32) {
     // Again, since a process may have forked while we looked; one that outruns this has left the session, or will end
     // with its terminal.
     for _ in 0..3 {
-        let Ok(processes) = std::fs::read_dir("/proc") else { return };
+        let Ok(processes) = std::fs::read_dir("/proc") else {
+            return;
+        };
         let mut found = false;
         for process in processes.flatten() {
-            let pid = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-            let Some(pid) = pid.and_then(Pid::from_raw) else { continue };
+            let pid = process
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok());
+            let Some(pid) = pid.and_then(Pid::from_raw) else {
+                continue;
+            };
             if session_of(&process.path()) == Some(leader) {
                 found |= kill_process(pid, Signal::KILL).is_ok();
             }
@@ -189,7 +214,9 @@ mod tests {
     #[test]
     fn a_program_that_reads_nothing_does_not_hold_us() {
         let pty = Pty::open().unwrap();
-        let error = pty.type_in(&[b'x'; 1 << 20], Duration::from_millis(20)).unwrap_err();
+        let error = pty
+            .type_in(&[b'x'; 1 << 20], Duration::from_millis(20))
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         pty.settle().unwrap();
         pty.type_in(b"y\r", Duration::from_millis(20)).unwrap();

@@ -103,7 +103,9 @@ impl Screen {
             }
             State::Charset => self.state = State::Text,
             State::Sequence => match letter {
-                ' '..='?' if self.sequence.len() < TERMINAL_SEQUENCE_CHARS_MAX => self.sequence.push(letter),
+                ' '..='?' if self.sequence.len() < TERMINAL_SEQUENCE_CHARS_MAX => {
+                    self.sequence.push(letter)
+                }
                 '@'..='~' => {
                     self.state = State::Text;
                     self.obey(letter);
@@ -136,6 +138,9 @@ impl Screen {
 
     /// Puts a letter at the cursor.
     fn put(&mut self, letter: char, out: &mut String) {
+        if self.line.len() < self.column {
+            self.line.resize(self.column, ' ');
+        }
         match self.line.get_mut(self.column) {
             Some(old) => *old = letter,
             None => self.line.push(letter),
@@ -148,40 +153,37 @@ impl Screen {
 
     /// Moves within the line, or erases of it. Whatever reaches beyond it is not for a text without places.
     fn obey(&mut self, what: char) {
-        let number = self.sequence.split(';').next().and_then(|number| number.parse::<usize>().ok());
+        let number = self
+            .sequence
+            .split(';')
+            .next()
+            .and_then(|number| number.parse::<usize>().ok());
         let count = number.unwrap_or(1).max(1);
         match what {
             'C' => {
-                self.column = self.column.saturating_add(count).min(TERMINAL_LINE_CHARS_MAX - 1);
-                self.pad();
+                self.column = self
+                    .column
+                    .saturating_add(count)
+                    .min(TERMINAL_LINE_CHARS_MAX - 1)
             }
             'D' => self.column = self.column.saturating_sub(count),
-            'G' | '`' => {
-                self.column = (count - 1).min(TERMINAL_LINE_CHARS_MAX - 1);
-                self.pad();
-            }
+            'G' | '`' => self.column = (count - 1).min(TERMINAL_LINE_CHARS_MAX - 1),
             'K' => match number {
                 None | Some(0) => self.line.truncate(self.column),
                 Some(1) => {
                     let end = (self.column + 1).min(self.line.len());
-                    self.line.iter_mut().take(end).for_each(|letter| *letter = ' ');
+                    self.line
+                        .iter_mut()
+                        .take(end)
+                        .for_each(|letter| *letter = ' ');
                 }
-                Some(_) => {
-                    self.line.clear();
-                    self.pad();
-                }
+                Some(_) => self.line.clear(),
             },
             'P' => {
                 let end = self.column.saturating_add(count).min(self.line.len());
                 self.line.drain(self.column.min(end)..end);
             }
             _ => {}
-        }
-    }
-
-    fn pad(&mut self) {
-        if self.line.len() < self.column {
-            self.line.resize(self.column, ' ');
         }
     }
 }
@@ -215,7 +217,10 @@ mod tests {
         check(b"abc\x08\x08X\n", "aXc\n");
         check(b"abc\x1b[2K\rx", "x");
         check(b"ab\x1b[5Gx\x1b[2Dy", "ab yx");
-        check(b"\x1b]0;title\x07text\x1b]8;;http://x\x1b\\link", "textlink");
+        check(
+            b"\x1b]0;title\x07text\x1b]8;;http://x\x1b\\link",
+            "textlink",
+        );
         check(b"\x1b(B\x1b=\x1b[?2004hplain\x1b[?2004l", "plain");
         check(b"one\r\ntwo\r\n", "one\ntwo\n");
         check(b"a\tb\n", "a\tb\n");
@@ -234,9 +239,16 @@ mod tests {
         }
         screen.flush(&mut out);
         assert_eq!(out.len(), 1_000_000);
-        let text = [b"\x1b]".as_slice(), &[b'x'; 2 * TERMINAL_SEQUENCE_CHARS_MAX]].concat();
+        let text = [
+            b"\x1b]".as_slice(),
+            &[b'x'; 2 * TERMINAL_SEQUENCE_CHARS_MAX],
+        ]
+        .concat();
         assert!(drawn(&[&text]).len() >= TERMINAL_SEQUENCE_CHARS_MAX - 1);
-        check(b"\x1b[99999999999999999999C\x1b[99999999Gx", &format!("{}x", " ".repeat(TERMINAL_LINE_CHARS_MAX - 1)));
+        check(
+            b"\x1b[99999999999999999999C\x1b[99999999Gx",
+            &format!("{}x", " ".repeat(TERMINAL_LINE_CHARS_MAX - 1)),
+        );
     }
 
     proptest! {

@@ -33,14 +33,19 @@ impl Nonce {
 /// Said to a fresh shell: no history, no prompts, our two functions, and the user's own start-up file unless `bare`.
 /// Ends with a report of user and host.
 pub(super) fn greeting(nonce: &Nonce, bare: bool) -> Vec<u8> {
-    let user_file = if bare { "" } else { "if [ -r ~/.bashrc ]; then . ~/.bashrc; fi </dev/tty\n" };
+    let user_file = if bare {
+        ""
+    } else {
+        "if [ -r ~/.bashrc ]; then . ~/.bashrc; fi </dev/tty\n"
+    };
     format!(
         r#"PS1= PS2= PROMPT_COMMAND=; set +o history; set +H; history -c; unset HISTFILE
 {user_file}PS1= PS2= PROMPT_COMMAND=; set +o history; set +H; history -c; unset HISTFILE
 __strongroom_end() {{
   local __strongroom_status=$? IFS=$' \t\n'
   PS1= PS2= PROMPT_COMMAND=
-  printf '\036%s\0%s\0%s\0%s\0%s\0%s\036' "$1" "$__strongroom_status" "${{!:--1}}" "${{PATH-}}" "${{PWD-}}" "$1" >/dev/tty
+  [ "${{__strongroom_last-}}" = "$1${{2-}}" ] || printf '\036%s\0%s\0%s\0%s\0%s\0%s\036' "$1" "$__strongroom_status" "${{!:--1}}" "${{PATH-}}" "${{PWD-}}" "$1" >/dev/tty
+  __strongroom_last=$1
   return $__strongroom_status
 }}
 __strongroom_take() {{
@@ -62,16 +67,27 @@ __strongroom_take() {{
     .into_bytes()
 }
 
-/// Said to run `command`. The blank line ends whatever a syntax error has left open.
+/// Said to run `command` and report. Whatever throws the shell back to its next line (an interrupt, an unset variable
+/// under `set -u`) finds there to report.
 pub(super) fn command(nonce: &Nonce, command: &str) -> Vec<u8> {
-    let mut said = format!("builtin eval {} </dev/tty\n", quoted(command)).into_bytes();
+    let command = quoted(command);
+    let mut said = format!(
+        "builtin eval {command} </dev/tty; {{ __strongroom_end {}; }} 2>/dev/null\n",
+        nonce.0
+    )
+    .into_bytes();
     said.extend(end(nonce));
     said
 }
 
-/// Said after a command, for its report; once more after an interrupt, in case that hit the report itself.
-pub(super) fn end(nonce: &Nonce) -> Vec<u8> {
+/// Said for a report in case there was none. The blank line ends whatever a syntax error has left open.
+fn end(nonce: &Nonce) -> Vec<u8> {
     format!("\n{{ __strongroom_end {}; }} 2>/dev/null\n", nonce.0).into_bytes()
+}
+
+/// Said after an interrupt for a report in any case: the interrupt may have hit the report itself.
+pub(super) fn end_again(nonce: &Nonce) -> Vec<u8> {
+    format!("\n{{ __strongroom_end {} again; }} 2>/dev/null\n", nonce.0).into_bytes()
 }
 
 /// Said to make the shell take the values of these variables, which follow after its report, each with a NUL at its
@@ -186,15 +202,24 @@ impl Scanner {
             if number.starts_with(body) {
                 return Look::Open;
             }
-            let Some(body) = body.strip_prefix(number) else { continue };
+            let Some(body) = body.strip_prefix(number) else {
+                continue;
+            };
             let end = [b"\0", number, &[FRAME]].concat();
             let Some(at) = body.windows(end.len()).position(|window| window == end) else {
-                return if framed.len() < TERMINAL_REPORT_BYTES_MAX { Look::Open } else { Look::Output };
+                return if framed.len() < TERMINAL_REPORT_BYTES_MAX {
+                    Look::Open
+                } else {
+                    Look::Output
+                };
             };
             let fields = body.get(1..at).unwrap_or_default().split(|byte| *byte == 0);
             let report = self.awaited.as_ref() == Some(nonce);
             let report = report.then(|| fields.map(<[u8]>::to_vec).collect());
-            return Look::Whole { len: 1 + number.len() + at + end.len(), report };
+            return Look::Whole {
+                len: 1 + number.len() + at + end.len(),
+                report,
+            };
         }
         Look::Output
     }
@@ -236,10 +261,21 @@ mod tests {
         let mut scanner = Scanner::default();
         scanner.await_report(one.clone());
         let other = report(&two, "0\0-1\0\0/");
-        let (output, reports) = feed(&mut scanner, &[b"a", &other, b"b", &report(&one, "7\u{0}12\0/bin\0/w\u{1e}\n")]);
+        let (output, reports) = feed(
+            &mut scanner,
+            &[
+                b"a",
+                &other,
+                b"b",
+                &report(&one, "7\u{0}12\0/bin\0/w\u{1e}\n"),
+            ],
+        );
         assert_eq!(output, [b"a", other.as_slice(), b"b"].concat());
         let ended = Ended::read(reports[0].clone()).unwrap();
-        assert_eq!((ended.status, ended.background, ended.directory.as_str()), (7, 12, "/w\u{1e}\n"));
+        assert_eq!(
+            (ended.status, ended.background, ended.directory.as_str()),
+            (7, 12, "/w\u{1e}\n")
+        );
 
         scanner.await_report(two.clone());
         let (output, reports) = feed(&mut scanner, &[&report(&one, "0\0-1\0\0/"), b"x", &other]);

@@ -17,9 +17,9 @@ use super::screen::Screen;
 use super::script::{self, Found, Nonce, Report, Scanner};
 use crate::child::{self, Child, Exit, Group, Launch, Stream};
 use crate::limits::{
-    CHILD_POLL_MS, ENV_ENTRY_BYTES_MAX, REAP_WAIT_MS, TERMINAL_ACCEPT_MS, TERMINAL_BETWEEN_CHARS_MAX,
-    TERMINAL_CALL_BYTES_MAX, TERMINAL_CHUNK_BYTES, TERMINAL_STACK_BYTES, TERMINAL_START_MS,
-    TERMINAL_UNATTENDED_BYTES_MAX,
+    CHILD_POLL_MS, ENV_ENTRY_BYTES_MAX, REAP_WAIT_MS, TERMINAL_ACCEPT_MS,
+    TERMINAL_BETWEEN_CHARS_MAX, TERMINAL_CALL_BYTES_MAX, TERMINAL_CHUNK_BYTES,
+    TERMINAL_STACK_BYTES, TERMINAL_START_MS, TERMINAL_UNATTENDED_BYTES_MAX,
 };
 use crate::tool::cut::Gathered;
 use crate::tool::mask::Masked;
@@ -75,12 +75,16 @@ impl Shell {
         let refused = |error: &dyn std::fmt::Display| NotStarted::Refused(error.to_string());
         let mut shell = Self::spawn(setup).map_err(|error| refused(&error))?;
         let nonce = Nonce::new().map_err(|error| refused(&error))?;
-        shell.state().scanner.await_report(nonce.clone());
-        shell.say(&script::greeting(&nonce, bare)).map_err(|_| NotStarted::Silent)?;
+        shell.state().await_report(nonce.clone());
+        shell
+            .say(&script::greeting(&nonce, bare))
+            .map_err(|_| NotStarted::Silent)?;
         let until = Instant::now() + Duration::from_millis(TERMINAL_START_MS);
         match shell.wait(None, until, cancel) {
             Event::Report(report) => {
-                let mut words = report.iter().map(|word| String::from_utf8_lossy(word).into_owned());
+                let mut words = report
+                    .iter()
+                    .map(|word| String::from_utf8_lossy(word).into_owned());
                 shell.user = words.next().unwrap_or_default();
                 shell.host = words.next().unwrap_or_default();
                 shell.state().muted = false;
@@ -108,7 +112,12 @@ impl Shell {
             .group(Group::Terminal(program()?));
         let environment = launch.environment();
         // Nobody is there to turn pages; and what the shell does is no history of the user's.
-        for (name, value) in [("TERM", "xterm"), ("PAGER", "cat"), ("GIT_PAGER", "cat"), ("HISTFILE", "")] {
+        for (name, value) in [
+            ("TERM", "xterm"),
+            ("PAGER", "cat"),
+            ("GIT_PAGER", "cat"),
+            ("HISTFILE", ""),
+        ] {
             environment.set(name, value)?;
         }
         for (name, value) in &setup.environment {
@@ -121,10 +130,16 @@ impl Shell {
         let reading = Reading {
             terminal: pty.reader().map_err(watch)?,
             woken,
-            end: child.pidfd().map(|end| end.try_clone_to_owned()).transpose().map_err(watch)?,
+            end: child
+                .pidfd()
+                .map(|end| end.try_clone_to_owned())
+                .transpose()
+                .map_err(watch)?,
             shared: Arc::clone(&shared),
         };
-        let thread = std::thread::Builder::new().name("terminal".into()).stack_size(TERMINAL_STACK_BYTES);
+        let thread = std::thread::Builder::new()
+            .name("terminal".into())
+            .stack_size(TERMINAL_STACK_BYTES);
         let reader = thread.spawn(move || reading.run()).map_err(watch)?;
         Ok(Self {
             child,
@@ -148,7 +163,7 @@ impl Shell {
         let nonce = Nonce::new()?;
         {
             let mut state = self.state();
-            state.scanner.await_report(nonce.clone());
+            state.await_report(nonce.clone());
             state.gathered.keep_last(TERMINAL_BETWEEN_CHARS_MAX);
         }
         self.pty.settle()?;
@@ -163,13 +178,15 @@ impl Shell {
         secrets: &[(&str, &Plaintext)],
         cancel: &Cancel,
     ) -> io::Result<Vec<String>> {
-        let named = secrets.iter().filter(|(name, value)| is_identifier(name) && !value.is_empty());
+        let named = secrets
+            .iter()
+            .filter(|(name, value)| is_identifier(name) && !value.is_empty());
         let (fit, refused): (Vec<_>, Vec<_>) = named.partition(|(name, value)| {
             name.len() + 1 + value.len() <= ENV_ENTRY_BYTES_MAX && !value.expose().contains(&0)
         });
         if !fit.is_empty() {
             let nonce = Nonce::new()?;
-            self.state().scanner.await_report(nonce.clone());
+            self.state().await_report(nonce.clone());
             self.say(&script::take(&nonce, fit.iter().map(|(name, _)| *name)))?;
             // It must have read the line before the values follow: it reads ahead.
             let until = Instant::now() + Duration::from_millis(TERMINAL_ACCEPT_MS);
@@ -186,7 +203,8 @@ impl Shell {
 
     /// Types into the program that runs.
     pub(super) fn type_in(&self, bytes: &[u8]) -> io::Result<()> {
-        self.pty.type_in(bytes, Duration::from_millis(TERMINAL_ACCEPT_MS))
+        self.pty
+            .type_in(bytes, Duration::from_millis(TERMINAL_ACCEPT_MS))
     }
 
     /// Interrupts the program that runs, by the key, and asks for the report again: the interrupt may have hit that.
@@ -194,15 +212,24 @@ impl Shell {
         self.pty.drop_input()?; // which may have filled up
         self.type_in(key)?;
         let nonce = self.state().scanner.awaited();
-        nonce.map_or(Ok(()), |nonce| self.say(&script::end(&nonce)))
+        nonce.map_or(Ok(()), |nonce| self.say(&script::end_again(&nonce)))
     }
 
     /// Waits for the report, but not beyond `until` and not through `quiet` without output.
-    pub(super) fn wait(&mut self, quiet: Option<Duration>, until: Instant, cancel: &Cancel) -> Event {
+    pub(super) fn wait(
+        &mut self,
+        quiet: Option<Duration>,
+        until: Instant,
+        cancel: &Cancel,
+    ) -> Event {
         let begin = Instant::now();
         let wake = Arc::clone(&self.shared);
         let shared = Arc::clone(&self.shared);
-        let polled = self.child.pidfd().is_none().then(|| Duration::from_millis(CHILD_POLL_MS));
+        let polled = self
+            .child
+            .pidfd()
+            .is_none()
+            .then(|| Duration::from_millis(CHILD_POLL_MS));
         shared.attend(TERMINAL_CALL_BYTES_MAX);
         let event = cancel.waking(Arc::new(move || wake.wake()), || {
             let mut state = shared.lock();
@@ -233,7 +260,11 @@ impl Shell {
                 let next = silent_until.map_or(until, |silent_until| silent_until.min(until));
                 let pause = next.saturating_duration_since(now);
                 let pause = polled.map_or(pause, |polled| polled.min(pause));
-                state = shared.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+                state = shared
+                    .changed
+                    .wait_timeout(state, pause)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
             }
         });
         shared.attend(TERMINAL_UNATTENDED_BYTES_MAX);
@@ -271,7 +302,11 @@ impl Shell {
     }
 
     fn say(&self, words: &[u8]) -> io::Result<()> {
-        pty::write_all(&self.words, words, Duration::from_millis(TERMINAL_ACCEPT_MS))
+        pty::write_all(
+            &self.words,
+            words,
+            Duration::from_millis(TERMINAL_ACCEPT_MS),
+        )
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -290,7 +325,9 @@ impl Drop for Shell {
 /// Whether a variable of the shell can have this name.
 fn is_identifier(name: &str) -> bool {
     let mut letters = name.bytes();
-    letters.next().is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
+    letters
+        .next()
+        .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
         && letters.all(|letter| letter == b'_' || letter.is_ascii_alphanumeric())
 }
 
@@ -333,7 +370,10 @@ impl Shared {
             ended: false,
             closed: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -355,6 +395,12 @@ impl Shared {
 }
 
 impl State {
+    /// From now on only this report counts; a second one of the last command does not.
+    fn await_report(&mut self, nonce: Nonce) {
+        self.scanner.await_report(nonce);
+        self.report = None;
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         let mut scanner = std::mem::take(&mut self.scanner);
@@ -374,13 +420,15 @@ impl State {
             return;
         }
         let mut text = String::new();
-        self.masked.feed(output, |bytes, out| self.screen.feed(bytes, out), &mut text);
+        self.masked
+            .feed(output, |bytes, out| self.screen.feed(bytes, out), &mut text);
         self.gathered.push(&text);
     }
 
     fn draw_open_line(&mut self) {
         let mut text = String::new();
-        self.masked.draw(&[], |_, out| self.screen.flush(out), &mut text);
+        self.masked
+            .draw(&[], |_, out| self.screen.flush(out), &mut text);
         self.gathered.push(&text);
     }
 
@@ -416,7 +464,9 @@ impl Reading {
             let Some(ended) = self.wait() else { return };
             match rustix::io::read(&self.terminal, chunk.as_mut_slice()) {
                 Ok(count) if count > 0 => {
-                    self.shared.lock().push(chunk.get(..count).unwrap_or_default());
+                    self.shared
+                        .lock()
+                        .push(chunk.get(..count).unwrap_or_default());
                     self.shared.changed.notify_all();
                 }
                 _ if ended => {
@@ -436,14 +486,21 @@ impl Reading {
     fn may_read(&self) -> bool {
         let mut state = self.shared.lock();
         while state.bytes >= state.bytes_max && !state.closed {
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         !state.closed
     }
 
     /// Waits for output or the shell's end, and says whether it has ended; `None` when it was closed.
     fn wait(&self) -> Option<bool> {
-        let mut fds = vec![PollFd::new(&self.terminal, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(&self.terminal, PollFlags::IN),
+            PollFd::new(&self.woken, PollFlags::IN),
+        ];
         fds.extend(self.end.as_ref().map(|end| PollFd::new(end, PollFlags::IN)));
         pty::wait_for(&mut fds, None).ok()?;
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -451,7 +508,11 @@ impl Reading {
             [_, true, ..] => None,
             [false, _, true] => {
                 // The end may overtake the last output.
-                pty::wait_for(&mut [PollFd::new(&self.terminal, PollFlags::IN)], Some(REST)).ok()?;
+                pty::wait_for(
+                    &mut [PollFd::new(&self.terminal, PollFlags::IN)],
+                    Some(REST),
+                )
+                .ok()?;
                 Some(true)
             }
             _ => Some(false),

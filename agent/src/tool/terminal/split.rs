@@ -5,7 +5,9 @@
 /// The commands of `text`, trimmed; comments belong to the command that follows. One, if it cannot be told.
 pub(super) fn commands(text: &str) -> Vec<&str> {
     let whole = || vec![text.trim()];
-    let Some(ends) = Scan::new(text).ends() else { return whole() };
+    let Some(ends) = Scan::new(text).ends() else {
+        return whole();
+    };
     let mut begin = 0;
     let mut found = Vec::new();
     for end in ends {
@@ -179,7 +181,10 @@ impl<'a> Scan<'a> {
     /// Whether a word could begin here.
     fn at_word(&self) -> bool {
         let before = self.text.get(..self.at).unwrap_or_default();
-        before.chars().next_back().is_none_or(|letter| letter.is_whitespace() || "();&|<>`{}".contains(letter))
+        before
+            .chars()
+            .next_back()
+            .is_none_or(|letter| letter.is_whitespace() || "();&|<>`{}".contains(letter))
     }
 
     /// `$(`, `$((`, `${`, `$'`.
@@ -219,7 +224,11 @@ impl<'a> Scan<'a> {
     }
 
     fn backtick(&mut self) -> Option<()> {
-        match self.inside.iter().rposition(|inside| *inside == Inside::Backticks) {
+        match self
+            .inside
+            .iter()
+            .rposition(|inside| *inside == Inside::Backticks)
+        {
             Some(depth) if depth + 1 == self.inside.len() => self.leave(Inside::Backticks),
             Some(_) => None,
             None => {
@@ -232,19 +241,29 @@ impl<'a> Scan<'a> {
 
     fn parenthesis(&mut self) {
         let before = self.text.get(..self.at).unwrap_or_default();
-        let after_word = before.chars().next_back().is_some_and(|letter| !letter.is_whitespace() && !";&|()<>`{!".contains(letter));
+        let after_word = before
+            .chars()
+            .next_back()
+            .is_some_and(|letter| !letter.is_whitespace() && !";&|()<>`{!".contains(letter));
         let pattern = matches!(self.innermost(), Some(Inside::Case { pattern: true }));
         if pattern {
             self.at += 1; // the optional one before a pattern
             return;
         }
-        let words = matches!(self.innermost(), Some(Inside::Words | Inside::Arithmetic | Inside::Test));
+        let words = matches!(
+            self.innermost(),
+            Some(Inside::Words | Inside::Arithmetic | Inside::Test)
+        );
         if !words && self.fresh && self.eat("((") {
             self.enter(Inside::Arithmetic);
         } else {
             self.at += 1;
             let words = words || after_word;
-            self.enter(if words { Inside::Words } else { Inside::Parentheses });
+            self.enter(if words {
+                Inside::Words
+            } else {
+                Inside::Parentheses
+            });
             self.fresh = !words;
         }
     }
@@ -261,7 +280,11 @@ impl<'a> Scan<'a> {
             Some(Inside::Arithmetic) => {
                 self.at += 1;
                 // A single one closes nothing: `(( (a) ))` opens Words.
-                if self.eat(")") { self.leave(Inside::Arithmetic) } else { None }
+                if self.eat(")") {
+                    self.leave(Inside::Arithmetic)
+                } else {
+                    None
+                }
             }
             Some(Inside::Words) => {
                 self.at += 1;
@@ -281,9 +304,11 @@ impl<'a> Scan<'a> {
     }
 
     fn operator(&mut self, letter: char) {
-        let double = self.eat("&&") || self.eat("||") || self.eat(";;&") || self.eat(";;") || self.eat(";&");
+        let double =
+            self.eat("&&") || self.eat("||") || self.eat(";;&") || self.eat(";;") || self.eat(";&");
         let text = self.text.get(..self.at).unwrap_or_default();
-        let case_end = double && (text.ends_with(";;") || text.ends_with(";&") || text.ends_with(";;&"));
+        let case_end =
+            double && (text.ends_with(";;") || text.ends_with(";&") || text.ends_with(";;&"));
         if !double {
             self.at += 1;
             if letter == '|' {
@@ -342,21 +367,31 @@ impl<'a> Scan<'a> {
 
     fn word(&mut self) -> Option<()> {
         let rest = self.rest();
-        let end = rest.find(|letter: char| letter.is_whitespace() || "'\"\\`$();&|<>".contains(letter));
+        let end =
+            rest.find(|letter: char| letter.is_whitespace() || "'\"\\`$();&|<>".contains(letter));
         let word = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         if word.is_empty() {
             self.skip_letter(); // a lone `$`
             self.went_on();
             return Some(());
         }
-        let goes_on = rest.get(word.len()..).unwrap_or_default().starts_with(['\'', '"', '\\', '`', '$']);
+        let goes_on = rest
+            .get(word.len()..)
+            .unwrap_or_default()
+            .starts_with(['\'', '"', '\\', '`', '$']);
         let pattern = matches!(self.innermost(), Some(Inside::Case { pattern: true }));
-        let reserved = self.fresh && !goes_on && !matches!(self.innermost(), Some(Inside::Words | Inside::Arithmetic));
+        let reserved = self.fresh
+            && !goes_on
+            && !matches!(self.innermost(), Some(Inside::Words | Inside::Arithmetic));
         self.at += word.len();
         self.begun = true;
         self.open = false;
         if self.innermost() == Some(Inside::Test) {
-            return if word == "]]" { self.leave(Inside::Test) } else { Some(()) };
+            return if word == "]]" {
+                self.leave(Inside::Test)
+            } else {
+                Some(())
+            };
         }
         if pattern && word == "esac" {
             return self.leave(Inside::Case { pattern: true });
@@ -460,7 +495,11 @@ impl<'a> Scan<'a> {
                 let line = self.rest().split('\n').next().unwrap_or_default();
                 let is_last = self.rest().len() == line.len();
                 self.at += line.len() + usize::from(!is_last);
-                let line = if tabs { line.trim_start_matches('\t') } else { line };
+                let line = if tabs {
+                    line.trim_start_matches('\t')
+                } else {
+                    line
+                };
                 if line == delimiter {
                     break;
                 }
@@ -470,7 +509,10 @@ impl<'a> Scan<'a> {
             self.ends.push(self.at);
             self.begun = false;
         }
-        self.fresh = !matches!(self.innermost(), Some(Inside::Words | Inside::Arithmetic | Inside::Test));
+        self.fresh = !matches!(
+            self.innermost(),
+            Some(Inside::Words | Inside::Arithmetic | Inside::Test)
+        );
         Some(())
     }
 }
@@ -489,17 +531,32 @@ mod tests {
     #[test]
     fn lines_are_commands() {
         check("echo a\necho b", &["echo a", "echo b"]);
-        check("echo a\n# c\n\necho b\n# end\n", &["echo a", "# c\n\necho b\n# end"]);
-        check("cat <<A\nx\nA\ncat <<'B'\ny 'z\nB", &["cat <<A\nx\nA", "cat <<'B'\ny 'z\nB"]);
-        check("if true; then\n echo 1\nfi\necho 2", &["if true; then\n echo 1\nfi", "echo 2"]);
+        check(
+            "echo a\n# c\n\necho b\n# end\n",
+            &["echo a", "# c\n\necho b\n# end"],
+        );
+        check(
+            "cat <<A\nx\nA\ncat <<'B'\ny 'z\nB",
+            &["cat <<A\nx\nA", "cat <<'B'\ny 'z\nB"],
+        );
+        check(
+            "if true; then\n echo 1\nfi\necho 2",
+            &["if true; then\n echo 1\nfi", "echo 2"],
+        );
         check("echo $((1<<2))\necho b", &["echo $((1<<2))", "echo b"]);
-        check("echo if\necho done\necho esac", &["echo if", "echo done", "echo esac"]);
+        check(
+            "echo if\necho done\necho esac",
+            &["echo if", "echo done", "echo esac"],
+        );
         check("cd /tmp\r\nls", &["cd /tmp", "ls"]);
         check("f() {\n echo 1\n}\nf", &["f() {\n echo 1\n}", "f"]);
-        check("case a in\n a) echo 1;;\n (b|if) echo 2\n ;;\nesac\necho c", &[
-            "case a in\n a) echo 1;;\n (b|if) echo 2\n ;;\nesac",
-            "echo c",
-        ]);
+        check(
+            "case a in\n a) echo 1;;\n (b|if) echo 2\n ;;\nesac\necho c",
+            &[
+                "case a in\n a) echo 1;;\n (b|if) echo 2\n ;;\nesac",
+                "echo c",
+            ],
+        );
         check("ls >&2\necho b", &["ls >&2", "echo b"]);
         check("sleep 1 &\necho b", &["sleep 1 &", "echo b"]);
         check("echo a;\necho b", &["echo a;", "echo b"]);
