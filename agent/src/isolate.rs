@@ -3,16 +3,16 @@
 //! [`Isolation::prepare`] makes, once, a mount namespace in which an empty read-only directory lies over the data
 //! directory (and over every other place where the same directory shows), and each child enters it on its way to
 //! its program. What else it takes:
-//! - Capabilities that lead around the cover ([`DROPPED`](cover::DROPPED), `CAP_SYS_PTRACE` and `CAP_SYS_ADMIN`
-//!   among them) are taken from its bounding set, so that it can neither read our memory nor lift the cover.
+//! - Capabilities that lead around the cover (`CAP_SYS_PTRACE`, `CAP_SYS_ADMIN`, `CAP_DAC_READ_SEARCH` and those
+//!   that reach the kernel's memory) are taken from its bounding set, so that it can neither read our memory nor lift the cover.
 //! - When we are not root, the namespace belongs to a user namespace with our ids mapped to themselves. A process
 //!   in there may trace nothing outside, and so cannot go through `/proc/PID/root` of another process of ours.
 //!   There `no_new_privs` is set too: setuid programs do nothing in such a namespace anyway (no `sudo`).
 //! - When we are root, children stay root in the outer user namespace, and `no_new_privs` is not set: `su` and
 //!   `sudo` to other users and back go on working, and give nothing beyond the bounding set.
 //!
-//! What it cannot do: a child of root's can still read a raw disk, or change what another process of root's will
-//! run. A child under our uid can ask other processes of that uid to read for it (a service manager of the user, a
+//! What it cannot do: a child of root's can still read a raw disk, become another user and go through the root
+//! directory of one of that user's processes, or change what another process of root's will run. A child under our uid can ask other processes of that uid to read for it (a service manager of the user, a
 //! container daemon, an ssh agent with a way back in). The cure for both is a uid of its own for the server, or a
 //! key that lies in no file (`OH_SECRET_KEY` given by a supervisor).
 
@@ -74,7 +74,7 @@ impl std::error::Error for UnknownIsolation {}
 
 impl Isolation {
     /// Makes what children will be put behind: `hidden` are the directories and files that they must not see (the
-    /// data directory, an identity file elsewhere).
+    /// data directory, an identity file elsewhere). They have to exist.
     ///
     /// Call it before any key is in memory: when we are not root, the process is dumpable for a moment meanwhile
     /// (the kernel demands that of whoever maps its own ids), and is set back to what it was.
@@ -97,7 +97,7 @@ impl Isolation {
 /// beforehand. Like that, call it before any key is in memory.
 pub fn probe() -> &'static Availability {
     static FOUND: OnceLock<Availability> = OnceLock::new();
-    FOUND.get_or_init(|| match Cover::over(&[Path::new("/proc")]) {
+    FOUND.get_or_init(|| match Cover::over(&[Path::new("/dev")]) {
         Ok(cover) => Availability::Isolated(cover.way()),
         Err(refusal) => Availability::Refused(refusal),
     })
@@ -117,7 +117,10 @@ pub enum Availability {
 impl fmt::Display for Availability {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Isolated(Way::Mount) => out.write_str("on (mount namespace, fewer capabilities)"),
+            Self::Isolated(Way::Mount) => out.write_str(
+                "on (mount namespace, fewer capabilities; children of root have ways around that: better run the \
+                 server as another user)",
+            ),
             Self::Isolated(Way::User) => {
                 out.write_str("on (user and mount namespace, no new privileges)")
             }

@@ -2,10 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::io::Errno;
 
 use super::Error;
 use crate::inject::shown;
@@ -26,10 +24,14 @@ pub(super) fn program(program: &OsStr, path: Option<&OsStr>) -> Result<OsString,
             if !directory.is_absolute() {
                 continue;
             }
-            match executable(directory.join(program)) {
-                Ok(file) => return Ok(file.into_os_string()),
-                Err(why) => refused |= why == Errno::ACCESS,
+            let file = directory.join(program);
+            if !file.is_file() {
+                continue; // or it lies where we may not look
             }
+            if accessat(CWD, &file, Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
+                return Ok(file.into_os_string());
+            }
+            refused = true;
         }
     }
     let program = shown(program);
@@ -38,15 +40,6 @@ pub(super) fn program(program: &OsStr, path: Option<&OsStr>) -> Result<OsString,
     } else {
         Error::NotFound { program }
     })
-}
-
-fn executable(file: PathBuf) -> Result<PathBuf, Errno> {
-    accessat(CWD, &file, Access::EXEC_OK, AtFlags::EACCESS)?;
-    if file.is_file() {
-        Ok(file)
-    } else {
-        Err(Errno::ACCESS)
-    }
 }
 
 #[cfg(test)]
@@ -71,7 +64,10 @@ mod tests {
         assert!(matches!(find("tool"), Err(Error::NotAllowed { .. })));
         fs::set_permissions(second.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(find("tool").unwrap(), second.join("tool"));
-        assert!(matches!(find("other"), Err(Error::NotAllowed { .. })));
+        assert!(
+            matches!(find("other"), Err(Error::NotFound { .. })),
+            "a directory is no program"
+        );
         assert!(matches!(find("absent"), Err(Error::NotFound { program }) if program == "absent"));
         assert!(matches!(find(""), Err(Error::NotFound { .. })));
         assert_eq!(find("./tool").unwrap(), "./tool");

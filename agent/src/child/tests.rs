@@ -232,7 +232,8 @@ fn a_child_has_no_file_of_ours_and_no_signal_blocked_or_ignored() {
 fn the_whole_group_is_killed() {
     // The grandchild holds the pipe open: its end is the end of the pipe.
     for dropped in [false, true] {
-        let mut child = shell("sleep 1000 & echo started; wait").spawn().unwrap();
+        let begun = Instant::now();
+        let mut child = shell("sleep 60 & echo started; wait").spawn().unwrap();
         let mut pipe = child.stdout.take().unwrap();
         let mut line = [0; 8];
         pipe.read_exact(&mut line).unwrap();
@@ -244,6 +245,10 @@ fn the_whole_group_is_killed() {
             assert_eq!(child.wait().unwrap(), Exit::Signal(9));
         }
         assert_eq!(pipe.read(&mut line).unwrap(), 0);
+        assert!(
+            begun.elapsed() < Duration::from_secs(50),
+            "it was waited for, not killed"
+        );
     }
 }
 

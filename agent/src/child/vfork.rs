@@ -80,13 +80,12 @@ pub(crate) unsafe fn start<T: Sync>(
         (pid, refused)
     };
     drop(stack);
-    match Pid::from_raw(pid) {
-        // SAFETY: CLONE_PIDFD put a new descriptor there, and it is ours.
-        Some(pid) if pid.as_raw_nonzero().get() > 0 && pidfd >= 0 => {
-            Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
-        }
-        _ => Err(refused),
-    }
+    let Some(pid) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().is_positive()) else {
+        return Err(refused);
+    };
+    // SAFETY: CLONE_PIDFD put a new descriptor there, and it is ours.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((pid, pidfd))
 }
 
 /// In the new process: every signal does again what it does by default. (Handlers would end with the program

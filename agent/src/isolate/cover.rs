@@ -180,7 +180,12 @@ pub(crate) struct Entrance {
 impl Entrance {
     /// In the new process: enters, and gives up what could lead out again. `false`, and the reason in errno, when
     /// the system refuses; the process must end then. System calls only.
+    ///
+    /// For this moment a process in there shares our memory. Nobody in there can trace it: we are not dumpable, and
+    /// it still holds capabilities (until it executes) that nobody else in there has.
     pub(crate) fn enter(&self) -> bool {
+        const NO: c_ulong = 0; // as wide as the kernel reads it
+        const YES: c_ulong = 1;
         // SAFETY: system calls on numbers, and on two structures that live across the calls.
         unsafe {
             if let Some(user) = self.user
@@ -194,7 +199,7 @@ impl Entrance {
             for capability in DROPPED {
                 // EINVAL: the kernel is older than the capability.
                 let dropped =
-                    libc::prctl(libc::PR_CAPBSET_DROP, c_ulong::from(capability), 0, 0, 0);
+                    libc::prctl(libc::PR_CAPBSET_DROP, c_ulong::from(capability), NO, NO, NO);
                 if dropped < 0 && *libc::__errno_location() != libc::EINVAL {
                     return false;
                 }
@@ -220,7 +225,7 @@ impl Entrance {
             if libc::syscall(libc::SYS_capset, &raw const head, sets.as_ptr()) < 0 {
                 return false;
             }
-            self.user.is_none() || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            self.user.is_none() || libc::prctl(libc::PR_SET_NO_NEW_PRIVS, YES, NO, NO, NO) == 0
         }
     }
 }

@@ -23,6 +23,11 @@ pub(super) fn all(hidden: &[&Path]) -> io::Result<Vec<Place>> {
     let mut places = Vec::new();
     for path in hidden {
         let path = path.canonicalize()?;
+        if path == Path::new("/") {
+            return Err(io::Error::other(
+                "the root of the file system cannot be covered",
+            ));
+        }
         let meta = path.metadata()?;
         places.push(place(&path, &meta)?);
         for alias in aliases(&path, &mounts) {
@@ -150,6 +155,8 @@ fn path(word: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TABLE: &str = "\
@@ -196,6 +203,21 @@ mod tests {
         );
         check("/var/vault", &[]);
         check("/tmp", &[]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_comes_through_the_kernel_s_writing(bytes in prop::collection::vec(1_u8.., 0..40)) {
+            let mut written = Vec::new();
+            for byte in &bytes {
+                match byte {
+                    b' ' | b'\t' | b'\n' | b'\\' => written.extend(format!("\\{byte:03o}").into_bytes()),
+                    _ => written.push(*byte),
+                }
+            }
+            let read = path(&written);
+            prop_assert_eq!(read.as_os_str().as_bytes(), bytes);
+        }
     }
 
     #[test]
