@@ -69,11 +69,6 @@ impl Gathered {
         }
     }
 
-    /// Whether there is anything.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tail.is_empty()
-    }
-
     /// Keeps no more than the last `chars` characters.
     pub(crate) fn keep_last(&mut self, chars: usize) {
         let text = std::mem::take(self).take_all();
@@ -132,7 +127,7 @@ mod tests {
         let text = gathered.take();
         assert!(text.starts_with("first\n") && text.ends_with("9last"));
         assert_eq!(text.chars().count(), 30_000);
-        assert!(gathered.is_empty());
+        assert_eq!(gathered.take(), "");
     }
 
     #[test]

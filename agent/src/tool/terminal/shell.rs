@@ -1,32 +1,26 @@
-//! A running shell: bash on a terminal of its own, and the thread that reads it.
+//! A running shell: bash on a terminal of its own.
 //!
-//! What the shell prints is masked and drawn as it comes, and kept in bounded memory, so that programs in the
-//! background never wait for us. Only one that prints without end does, when nobody asks for its output.
+//! It is read all the time, so that programs in the background never wait for us. Only one that prints without end
+//! does, when nobody asks for its output.
 
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeWriter};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
 use strongroom_vault::Plaintext;
 
 use super::pty::{self, Pty};
-use super::screen::Screen;
-use super::script::{self, Found, Nonce, Report, Scanner};
+use super::reading::{Reading, Shared, State};
+use super::script::{self, Nonce, Report};
 use crate::child::{self, Child, Exit, Group, Launch, Stream};
 use crate::limits::{
     CHILD_POLL_MS, ENV_ENTRY_BYTES_MAX, REAP_WAIT_MS, TERMINAL_ACCEPT_MS,
-    TERMINAL_BETWEEN_CHARS_MAX, TERMINAL_CALL_BYTES_MAX, TERMINAL_CHUNK_BYTES,
-    TERMINAL_STACK_BYTES, TERMINAL_START_MS, TERMINAL_UNATTENDED_BYTES_MAX,
+    TERMINAL_BETWEEN_CHARS_MAX, TERMINAL_CALL_BYTES_MAX, TERMINAL_STACK_BYTES, TERMINAL_START_MS,
+    TERMINAL_UNATTENDED_BYTES_MAX,
 };
-use crate::tool::cut::Gathered;
-use crate::tool::mask::Masked;
-use crate::tool::{Cancel, Masks, Setup};
-
-/// How long a terminal is still read after its shell's end, for what is on the way.
-const REST: Duration = Duration::from_millis(20);
+use crate::tool::{Cancel, Setup};
 
 /// A shell. Dropped, it is killed with everything it started (what left its session excepted).
 pub(super) struct Shell {
@@ -329,193 +323,4 @@ fn is_identifier(name: &str) -> bool {
         .next()
         .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
         && letters.all(|letter| letter == b'_' || letter.is_ascii_alphanumeric())
-}
-
-/// What the reading thread and the callers share.
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    scanner: Scanner,
-    masks: Arc<dyn Masks>,
-    masked: Masked,
-    screen: Screen,
-    gathered: Gathered,
-    report: Option<Report>,
-    /// Until the shell has greeted back, what it prints is its own affair.
-    muted: bool,
-    last_output: Instant,
-    /// Read since the last change of attention, and how much may be.
-    bytes: u64,
-    bytes_max: u64,
-    ended: bool,
-    closed: bool,
-}
-
-impl Shared {
-    fn new(masks: &Arc<dyn Masks>) -> Self {
-        let state = State {
-            scanner: Scanner::default(),
-            masks: Arc::clone(masks),
-            masked: Masked::new(masks),
-            screen: Screen::default(),
-            gathered: Gathered::default(),
-            report: None,
-            muted: true,
-            last_output: Instant::now(),
-            bytes: 0,
-            bytes_max: TERMINAL_UNATTENDED_BYTES_MAX,
-            ended: false,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets this much be read from now on.
-    fn attend(&self, bytes_max: u64) {
-        let mut state = self.lock();
-        (state.bytes, state.bytes_max) = (0, bytes_max);
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    fn wake(&self) {
-        drop(self.lock()); // so that nobody is between looking and waiting
-        self.changed.notify_all();
-    }
-}
-
-impl State {
-    /// From now on only this report counts; a second one of the last command does not.
-    fn await_report(&mut self, nonce: Nonce) {
-        self.scanner.await_report(nonce);
-        self.report = None;
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        let mut scanner = std::mem::take(&mut self.scanner);
-        scanner.feed(bytes, |found| match found {
-            Found::Output(output) => self.show(&output),
-            Found::Report(report) => {
-                self.finish();
-                self.report = Some(report);
-            }
-        });
-        self.scanner = scanner;
-    }
-
-    fn show(&mut self, output: &[u8]) {
-        self.last_output = Instant::now();
-        if self.muted {
-            return;
-        }
-        let mut text = String::new();
-        self.masked
-            .feed(output, |bytes, out| self.screen.feed(bytes, out), &mut text);
-        self.gathered.push(&text);
-    }
-
-    fn draw_open_line(&mut self) {
-        let mut text = String::new();
-        self.masked
-            .draw(&[], |_, out| self.screen.flush(out), &mut text);
-        self.gathered.push(&text);
-    }
-
-    /// The end of one command's output; what follows is masked as a stream of its own.
-    fn finish(&mut self) {
-        let mut text = String::new();
-        let draw = |bytes: &[u8], out: &mut String| {
-            self.screen.feed(bytes, out);
-            self.screen.flush(out);
-        };
-        self.masked.finish(draw, &mut text);
-        self.screen = Screen::default();
-        self.masked = Masked::new(&self.masks);
-        if !self.muted {
-            self.gathered.push(&text);
-        }
-    }
-}
-
-/// The reading thread.
-struct Reading {
-    terminal: OwnedFd,
-    woken: PipeReader,
-    /// Readable when the shell has ended.
-    end: Option<OwnedFd>,
-    shared: Arc<Shared>,
-}
-
-impl Reading {
-    fn run(self) {
-        let mut chunk = vec![0; TERMINAL_CHUNK_BYTES];
-        while self.may_read() {
-            let Some(ended) = self.wait() else { return };
-            match rustix::io::read(&self.terminal, chunk.as_mut_slice()) {
-                Ok(count) if count > 0 => {
-                    self.shared
-                        .lock()
-                        .push(chunk.get(..count).unwrap_or_default());
-                    self.shared.changed.notify_all();
-                }
-                _ if ended => {
-                    let mut state = self.shared.lock();
-                    state.finish();
-                    state.ended = true;
-                    drop(state);
-                    self.shared.changed.notify_all();
-                    return;
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Waits while there is no attention for more; false when the shell was closed.
-    fn may_read(&self) -> bool {
-        let mut state = self.shared.lock();
-        while state.bytes >= state.bytes_max && !state.closed {
-            state = self
-                .shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        !state.closed
-    }
-
-    /// Waits for output or the shell's end, and says whether it has ended; `None` when it was closed.
-    fn wait(&self) -> Option<bool> {
-        let mut fds = vec![
-            PollFd::new(&self.terminal, PollFlags::IN),
-            PollFd::new(&self.woken, PollFlags::IN),
-        ];
-        fds.extend(self.end.as_ref().map(|end| PollFd::new(end, PollFlags::IN)));
-        pty::wait_for(&mut fds, None).ok()?;
-        let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        match happened.as_slice() {
-            [_, true, ..] => None,
-            [false, _, true] => {
-                // The end may overtake the last output.
-                pty::wait_for(
-                    &mut [PollFd::new(&self.terminal, PollFlags::IN)],
-                    Some(REST),
-                )
-                .ok()?;
-                Some(true)
-            }
-            _ => Some(false),
-        }
-    }
 }
