@@ -79,9 +79,10 @@ impl Place {
             .canonicalize()
             .map_err(|error| ran_into(&error, "write to", path))?;
         let fence = Fence::around(hidden);
-        fence.check(path, &parent)?;
+        let real = parent.join(name);
+        fence.check(path, &real)?;
         Ok(Self {
-            real: parent.join(name),
+            real,
             found: None,
             fence,
         })
@@ -333,6 +334,9 @@ mod tests {
             .err()
             .unwrap();
         assert!(refused.contains("secrets vault"));
+        let planned = root.join("identity"); // hidden before it is there
+        let refused = Place::new(planned.to_str().unwrap(), std::slice::from_ref(&planned));
+        assert!(refused.err().unwrap().contains("secrets vault"));
         let above = Place::existing(root.to_str().unwrap(), &[vault]).unwrap();
         assert!(above.list_below("vault").unwrap().is_empty());
     }

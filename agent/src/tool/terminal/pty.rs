@@ -93,6 +93,12 @@ impl Pty {
         self.drop_input()
     }
 
+    /// The process group to which what is typed goes, by its leader's number.
+    pub(super) fn foreground(&self) -> Option<u32> {
+        let group = rustix::termios::tcgetpgrp(&self.master).ok()?;
+        Some(group.as_raw_nonzero().get().unsigned_abs())
+    }
+
     /// Drops what was typed and read by nobody.
     pub(super) fn drop_input(&self) -> io::Result<()> {
         Ok(rustix::termios::tcflush(

@@ -77,6 +77,13 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Whether there is a report, or comes one in this time. It is left for who waits for it.
+    pub(super) fn reports_within(&self, limit: Duration) -> bool {
+        let open = |state: &mut State| state.report.is_none() && !state.ended;
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, open);
+        !open(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
     pub(super) fn wake(&self) {
         drop(self.lock()); // so that nobody is between looking and waiting
         self.changed.notify_all();

@@ -17,8 +17,8 @@ use super::script::{self, Nonce, Report};
 use crate::child::{self, Child, Exit, Group, Launch, Stream};
 use crate::limits::{
     CHILD_POLL_MS, ENV_ENTRY_BYTES_MAX, REAP_WAIT_MS, TERMINAL_ACCEPT_MS,
-    TERMINAL_BETWEEN_CHARS_MAX, TERMINAL_CALL_BYTES_MAX, TERMINAL_STACK_BYTES, TERMINAL_START_MS,
-    TERMINAL_UNATTENDED_BYTES_MAX,
+    TERMINAL_BETWEEN_CHARS_MAX, TERMINAL_CALL_BYTES_MAX, TERMINAL_CANCEL_MS, TERMINAL_STACK_BYTES,
+    TERMINAL_START_MS, TERMINAL_UNATTENDED_BYTES_MAX,
 };
 use crate::tool::{Cancel, Setup};
 
@@ -202,11 +202,27 @@ impl Shell {
     }
 
     /// Interrupts the program that runs, by the key, and asks for the report again: the interrupt may have hit that.
+    /// A shell that is just starting a program notes an interrupt and waits for the program all the same: then the
+    /// program gets another.
     pub(super) fn interrupt(&self, key: &[u8]) -> io::Result<()> {
         self.pty.drop_input()?; // which may have filled up
-        self.type_in(key)?;
-        let nonce = self.state().scanner.awaited();
-        nonce.map_or(Ok(()), |nonce| self.say(&script::end_again(&nonce)))
+        for _ in 0..3 {
+            let met_shell = self.is_foreground();
+            self.type_in(key)?;
+            if let Some(nonce) = self.state().scanner.awaited() {
+                self.say(&script::end_again(&nonce))?;
+            }
+            let wait = Duration::from_millis(TERMINAL_CANCEL_MS / 2);
+            if !met_shell || self.shared.reports_within(wait) || self.is_foreground() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what is typed goes to the shell itself.
+    fn is_foreground(&self) -> bool {
+        self.pty.foreground() == Some(self.child.id())
     }
 
     /// Waits for the report, but not beyond `until` and not through `quiet` without output.
@@ -323,4 +339,30 @@ fn is_identifier(name: &str) -> bool {
         .next()
         .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
         && letters.all(|letter| letter == b'_' || letter.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::mask::testing;
+
+    #[test]
+    fn a_second_report_of_a_command_does_not_end_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let setup = testing::setup(directory.path());
+        let cancel = Cancel::default();
+        let Ok(mut shell) = Shell::start(&setup, true, &cancel) else {
+            panic!("no shell");
+        };
+        let mut run = |shell: &mut Shell, command| {
+            shell.begin(command).unwrap();
+            let until = Instant::now() + Duration::from_secs(60);
+            assert!(matches!(shell.wait(None, until, &cancel), Event::Report(_)));
+            shell.take_output()
+        };
+        assert_eq!(run(&mut shell, "echo one"), "one");
+        shell.interrupt(b"").unwrap();
+        assert!(shell.shared.reports_within(Duration::from_secs(60)));
+        assert_eq!(run(&mut shell, "sleep 0.1; echo two"), "two");
+    }
 }

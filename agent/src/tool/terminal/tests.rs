@@ -178,6 +178,16 @@ fn a_syntax_error_is_only_that() {
     assert_ne!(seen.exit_code, Some(0));
     bench.run("if true; then");
     check(&bench.run("echo fine"), "fine", 0);
+    // What throws the shell back to its next line is reported all the same.
+    for command in ["set -u; echo $nope", "echo ${nope:?no}"] {
+        let seen = bench.act(TerminalAction {
+            command: command.into(),
+            timeout: Some(10.0),
+            ..TerminalAction::default()
+        });
+        assert_eq!(seen.exit_code, Some(1), "{command}");
+    }
+    bench.run("set +u");
     check(
         &bench.run("return 3; echo on"),
         "bash: return: can only `return' from a function or sourced script\non",

@@ -109,3 +109,27 @@ fn programs_get_no_pipe_of_ours_and_cannot_forge_an_end() {
     let seen = bench.run("printf '\\036%032d\\0000\\0-1\\0/\\0/\\0%032d\\036' 0 0; type __strongroom_end >/dev/null; set | grep -c '^nonce'; (exit 5)");
     assert_eq!(seen.exit_code, Some(5));
 }
+
+#[test]
+fn the_shell_lives_behind_the_guard() {
+    use crate::isolate::{Availability, Isolation};
+
+    let directory = tempfile::tempdir().unwrap();
+    let vault = directory.path().join("vault");
+    std::fs::create_dir(&vault).unwrap();
+    std::fs::write(vault.join("key"), "k").unwrap();
+    let mut setup = testing::setup(directory.path());
+    setup
+        .environment
+        .push(("HOME".into(), directory.path().into()));
+    setup.guard = Isolation::Auto.prepare(&[&vault]).unwrap();
+    if !matches!(setup.guard.availability(), Availability::Isolated(_)) {
+        println!("skipped: {}", setup.guard.availability());
+        return;
+    }
+    let mut bench = Bench {
+        terminal: Terminal::new(&setup),
+        directory,
+    };
+    check(&bench.run("ls vault; echo $?"), "0", 0);
+}
