@@ -354,7 +354,7 @@ mod tests {
         let Ok(mut shell) = Shell::start(&setup, true, &cancel) else {
             panic!("no shell");
         };
-        let mut run = |shell: &mut Shell, command| {
+        let run = |shell: &mut Shell, command| {
             shell.begin(command).unwrap();
             let until = Instant::now() + Duration::from_secs(60);
             assert!(matches!(shell.wait(None, until, &cancel), Event::Report(_)));

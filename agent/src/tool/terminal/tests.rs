@@ -179,13 +179,17 @@ fn a_syntax_error_is_only_that() {
     bench.run("if true; then");
     check(&bench.run("echo fine"), "fine", 0);
     // What throws the shell back to its next line is reported all the same.
-    for command in ["set -u; echo $nope", "echo ${nope:?no}"] {
+    for (command, status) in [
+        ("set -u; echo $nope", 1),
+        ("echo ${nope:?no}", 1),
+        ("kill -INT $$; echo on", 130),
+    ] {
         let seen = bench.act(TerminalAction {
             command: command.into(),
             timeout: Some(10.0),
             ..TerminalAction::default()
         });
-        assert_eq!(seen.exit_code, Some(1), "{command}");
+        assert_eq!(seen.exit_code, Some(status), "{command}");
     }
     bench.run("set +u");
     check(
