@@ -86,7 +86,12 @@ fn a_reset_forgets_all_and_kills_all() {
     let seen = bench.run(
         "cd /; FOO=1; trap '' HUP TERM; (trap '' HUP TERM; while :; do sleep 1000; done) & echo",
     );
-    let job = i32::try_from(seen.metadata.pid).unwrap();
+    #[cfg(target_os = "linux")]
+    let job = {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let job = Pid::from_raw(i32::try_from(seen.metadata.pid).unwrap()).unwrap();
+        pidfd_open(job, PidfdFlags::empty()).unwrap()
+    };
     bench.leave("sleep 1000");
     let seen = bench.act(TerminalAction {
         reset: true,
@@ -100,9 +105,12 @@ fn a_reset_forgets_all_and_kills_all() {
         (seen.command.as_deref(), seen.metadata.exit_code),
         (Some("[RESET]"), -1)
     );
-    if cfg!(target_os = "linux") {
-        let left = std::fs::read_to_string(format!("/proc/{job}/stat")).unwrap_or_default();
-        assert!(left.is_empty() || left.contains(") Z"), "{left}");
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::event::{PollFd, PollFlags};
+        let mut ended = [PollFd::new(&job, PollFlags::IN)];
+        pty::wait_for(&mut ended, Some(Duration::from_secs(10))).unwrap();
+        assert!(!ended[0].revents().is_empty(), "the job lives");
     }
     let seen = bench.act(TerminalAction {
         command: "pwd; echo $FOO; ls /x".into(),
