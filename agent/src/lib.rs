@@ -6,6 +6,7 @@
 //! - [`secrets`]: the named secrets of a conversation, from [`source`], [`lender`] or [`lookup`], at each use.
 //! - [`child`]: programs that get secrets ([`inject`], from an [`arena`]) and nothing else of ours ([`isolate`]).
 //! - [`redact`]: masking of all that comes back.
+//! - [`tool`]: what an agent can do: a terminal, files, a task list.
 //! - [`json`]: trees whose texts are wiped; [`limits`]: every bound.
 
 pub mod arena;
@@ -25,3 +26,4 @@ pub mod redact;
 pub mod secrets;
 pub mod settings;
 pub mod source;
+pub mod tool;
