@@ -33,7 +33,7 @@ pub use model::Version;
 pub use schema::{agent_schema, conversation_schema};
 pub use secret::{Expose, MASK, Secret, Secrets};
 pub(crate) use store::Spaces;
-pub use store::{Shown, Store, now};
+pub use store::{Shown, Store, now, timestamp};
 
 use agent::AgentSettings;
 use conversation::ConversationSettings;

@@ -348,7 +348,9 @@ pub fn now() -> String {
     timestamp(SystemTime::now())
 }
 
-fn timestamp(time: SystemTime) -> String {
+/// A time in UTC, as RFC 3339 writes it, with six digits of the second.
+#[must_use]
+pub fn timestamp(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     // Days to year, month and day: H. Hinnant, "chrono-compatible low-level date algorithms".
