@@ -25,6 +25,10 @@ pub enum Access {
     ReadSettings,
     /// To change the settings and profiles.
     WriteSettings,
+    /// To begin, read and command conversations.
+    Converse,
+    /// To run programs and reach files as the server does.
+    Workspace,
     /// To command the vault as a whole: for its owner on this machine, over the socket in the data directory.
     Owner,
 }
@@ -83,6 +87,35 @@ impl Keys {
         }
         let given = headers.get(SESSION_KEY).ok_or(Error::NoKey)?;
         self.find(given.as_bytes()).ok_or(Error::NoKey)
+    }
+
+    /// Lets a websocket's request through: who it is if it says so, `None` if its first message has to.
+    ///
+    /// # Errors
+    /// [`Error::NoSocket`] for a wrong key.
+    pub fn admit_socket(
+        &self,
+        peer: Peer,
+        headers: &HeaderMap,
+        parameter: Option<&str>,
+    ) -> Result<Option<Caller>, Error> {
+        if peer == Peer::Owner {
+            return Ok(Some(Caller::Owner));
+        }
+        if self.0.is_empty() {
+            return Ok(Some(Caller::Local));
+        }
+        let header = headers.get(SESSION_KEY).map(|value| value.as_bytes());
+        match parameter.map(str::as_bytes).or(header) {
+            Some(given) => self.admit_key(given).ok_or(Error::NoSocket).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Who has this key.
+    #[must_use]
+    pub fn admit_key(&self, given: &[u8]) -> Option<Caller> {
+        self.find(given)
     }
 
     /// Compares with every key, and in constant time, so that time tells nothing about them.

@@ -91,7 +91,7 @@ impl Bodies {
 }
 
 /// Adds `data` to `bytes`. A larger buffer is a new one, and the old one is wiped.
-fn append(
+pub(crate) fn append(
     bytes: &mut Zeroizing<Vec<u8>>,
     data: &mut impl bytes::Buf,
     limit: usize,

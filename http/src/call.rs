@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hyper::Uri;
+use hyper::{HeaderMap, Method, Uri};
 use hyper::http::request::Parts;
 use strongroom_agent::json::Json;
 use strongroom_agent::profiles::Trials;
@@ -151,6 +151,24 @@ impl Call {
         })
     }
 
+    /// What stands after the question mark.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
     /// The text of a header, if there is one.
     #[must_use]
     pub fn text_header(&self, name: &str) -> Option<String> {
@@ -185,6 +203,15 @@ impl Call {
         } else {
             self.state.pool.work(read).await
         }
+    }
+
+    /// Takes the body as JSON, which has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none; as [`body`](Self::body).
+    pub async fn needed_body(&mut self) -> Result<(Json, Room), Error> {
+        let body = self.body().await?;
+        body.ok_or_else(|| Error::Invalid(vec![Flaw::no_body()]))
     }
 
     /// Takes the body as JSON if there is one, with the room that is to be kept as long as the JSON.

@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use crate::limits::{
 use crate::scrub::ScrubIo;
 use crate::service::serve;
 use crate::watch::{Phase, Seen, Watch};
+use crate::websocket::Session;
+use crate::websocket::socket::Socket;
 
 /// Tells all connections to end.
 #[derive(Default)]
@@ -59,6 +61,15 @@ impl Stop {
         self.busy.load(SeqCst)
     }
 
+    /// Ready once connections have to end.
+    pub async fn called(&self) {
+        let mut called = pin!(self.called.notified());
+        called.as_mut().enable();
+        if self.stage() == Stage::Serve {
+            called.await;
+        }
+    }
+
     fn call(&self, stage: Stage) {
         self.stage.store(stage as usize, SeqCst);
         self.called.notify_waiters();
@@ -78,7 +89,7 @@ pub async fn run<S>(stream: S, peer: Peer, state: Arc<State>, stop: Arc<Stop>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let watch = Arc::new(Watch::default());
+    let (watch, switch) = (Arc::new(Watch::default()), Arc::new(Switch::default()));
     let io = ScrubIo::new(stream, watch.clone());
     let service = {
         let watch = watch.clone();
@@ -118,8 +129,32 @@ where
             Next::Called => (),
         }
     };
-    if ended && let Some(stream) = connection.into_parts().io.unended() {
-        linger(stream, &stop).await;
+    if !ended {
+        return;
+    }
+    let parts = connection.into_parts();
+    let Some(stream) = parts.io.unended() else {
+        return;
+    };
+    match switch.take() {
+        Some(session) => session.run(Socket::new(stream, parts.read_buf), &stop).await,
+        None => linger(stream, &stop).await,
+    }
+}
+
+/// What the connection becomes when hyper is done with it, if it asked to become something.
+#[derive(Default)]
+pub struct Switch(Mutex<Option<Session>>);
+
+impl Switch {
+    /// Once hyper is done, `session` goes on.
+    pub fn set(&self, session: Session) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    fn take(&self) -> Option<Session> {
+        let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        session.take()
     }
 }
 

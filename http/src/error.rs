@@ -3,10 +3,12 @@
 //! Variants hold names, sizes and texts of ours, never what a client sent; a [`Flaw`] shows input only in the
 //! form that its maker has cleaned.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::transfer::TransferError;
 use hyper::StatusCode;
+use strongroom_agent::conversation;
 use strongroom_agent::json::{Json, ParseError};
 use strongroom_agent::settings::SettingsError;
 
@@ -45,6 +47,14 @@ pub enum Error {
     Busy,
     /// The settings or profiles say no, or failed.
     Settings(SettingsError),
+    /// A conversation says no, or failed.
+    Conversation(conversation::Error),
+    /// There is no such conversation, in the words of the routes that ask the model.
+    NoConversation,
+    /// What asks for a websocket is not let in.
+    NoSocket,
+    /// A route of websockets was asked for something else.
+    SocketWanted,
     /// The vault failed.
     Vault(strongroom_vault::Error),
     /// An import or export by hand could not be done.
@@ -79,9 +89,11 @@ pub struct Flaw {
     /// The way to the field, from `body` or `path` on.
     pub at: Vec<&'static str>,
     /// The same for a person.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
     /// What was sent, without anything that may be secret.
     pub input: Json,
+    /// More about the rule, under its name.
+    pub context: Option<(&'static str, Json)>,
 }
 
 impl Flaw {
@@ -91,8 +103,9 @@ impl Flaw {
         Self {
             kind: "missing",
             at: vec!["body", field],
-            message: "Field required",
+            message: "Field required".into(),
             input: around,
+            context: None,
         }
     }
 
@@ -102,8 +115,9 @@ impl Flaw {
         Self {
             kind: "string_type",
             at: vec!["body", field],
-            message: "Input should be a valid string",
+            message: "Input should be a valid string".into(),
             input,
+            context: None,
         }
     }
 
@@ -113,8 +127,9 @@ impl Flaw {
         Self {
             kind: "missing",
             at: vec!["body"],
-            message: "Field required",
+            message: "Field required".into(),
             input: Json::Null,
+            context: None,
         }
     }
 
@@ -124,8 +139,9 @@ impl Flaw {
         Self {
             kind: "model_attributes_type",
             at: vec!["body"],
-            message: "Input should be a valid dictionary or object to extract fields from",
+            message: "Input should be a valid dictionary or object to extract fields from".into(),
             input,
+            context: None,
         }
     }
 }
@@ -137,8 +153,10 @@ impl Error {
         match self {
             Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::NoKey => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::NoRoute | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
+            Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket => StatusCode::FORBIDDEN,
+            Self::NoRoute
+            | Self::NoConversation
+            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
                 StatusCode::NOT_FOUND
             }
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -159,6 +177,10 @@ impl Error {
             Self::Settings(error) => {
                 StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
+            Self::Conversation(error) => {
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Self::SocketWanted => StatusCode::UPGRADE_REQUIRED,
             Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -210,6 +232,12 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => return refusal.fmt(f),
             Self::Busy => "The server is busy; try again",
             Self::Settings(error) => return error.fmt(f),
+            Self::Conversation(error) => return error.fmt(f),
+            Self::NoConversation => "Conversation not found",
+            Self::NoSocket => "Forbidden",
+            Self::SocketWanted => {
+                "This path is a websocket's: ask for it with a client that speaks RFC 6455, version 13"
+            }
             Self::Vault(error) => return error.fmt(f),
             Self::Transfer(error) => return error.fmt(f),
             Self::Lost => "The request was given up after an internal fault",
@@ -259,6 +287,12 @@ impl From<Refusal> for Error {
 impl From<SettingsError> for Error {
     fn from(error: SettingsError) -> Self {
         Self::Settings(error)
+    }
+}
+
+impl From<conversation::Error> for Error {
+    fn from(error: conversation::Error) -> Self {
+        Self::Conversation(error)
     }
 }
 

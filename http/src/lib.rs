@@ -46,6 +46,7 @@ pub mod harden;
 pub mod limits;
 pub mod log;
 pub mod pool;
+pub mod query;
 pub mod reply;
 pub mod router;
 pub mod routes;
@@ -55,6 +56,7 @@ pub mod service;
 pub mod socket;
 pub mod transfer;
 pub mod watch;
+pub mod websocket;
 
 pub use config::Environment;
 pub use server::{BindError, Config, Server};

@@ -132,6 +132,12 @@ pub fn body(status: StatusCode, json: Plaintext) -> Reply {
     with(status, JSON, Content::wiped(json))
 }
 
+/// 200: it was done.
+#[must_use]
+pub fn done() -> Reply {
+    fixed(r#"{"success":true}"#)
+}
+
 /// 200 with a secret's value.
 #[must_use]
 pub fn value(value: Plaintext) -> Reply {
@@ -167,6 +173,9 @@ pub fn failure(error: &Error, id: RequestId) -> Reply {
     let mut body = Object::with_capacity(3);
     match error {
         Error::Settings(error) if !status.is_server_error() => {
+            return with(status, JSON, Content::wiped(error.body().to_bytes()));
+        }
+        Error::Conversation(error) if !status.is_server_error() => {
             return with(status, JSON, Content::wiped(error.body().to_bytes()));
         }
         Error::Invalid(flaws) => {
@@ -211,8 +220,13 @@ fn shown(flaw: &Flaw) -> Json {
             .map(|step| Json::text(step))
             .collect::<Vec<_>>(),
     );
-    object.insert("msg", Json::text(flaw.message));
+    object.insert("msg", Json::text(&flaw.message));
     object.insert("input", flaw.input.duplicate());
+    if let Some((name, value)) = &flaw.context {
+        let mut context = Object::with_capacity(1);
+        context.insert(name, value.duplicate());
+        object.insert("ctx", context);
+    }
     Json::Object(object)
 }
 
@@ -239,11 +253,11 @@ fn with(status: StatusCode, kind: HeaderValue, content: Content) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::error::Refusal;
 
-    fn body(reply: Reply) -> String {
+    pub(crate) fn body(reply: Reply) -> String {
         let content = reply.into_body().0.unwrap();
         String::from_utf8(content.chunk().to_vec()).unwrap()
     }

@@ -6,16 +6,21 @@ use std::pin::Pin;
 use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
-use crate::limits::{SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX};
+use crate::limits::{
+    COMMAND_BODY_BYTES_MAX, CONVERSATION_BODY_BYTES_MAX, SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX,
+};
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
+pub mod conversations;
+pub mod events;
 pub mod health;
 pub mod openapi;
 pub mod owner;
 pub mod profiles;
 pub mod secrets;
 pub mod settings;
+pub mod sockets;
 
 /// What a handler comes to.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
@@ -106,6 +111,31 @@ routes! {
     POST   "/api/meta-profiles/{name}"          WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_save;
     DELETE "/api/meta-profiles/{name}"          WriteSettings NoBody                  => profiles::meta_delete;
     POST   "/api/meta-profiles/{name}/activate" WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_activate;
+    POST   "/api/conversations"                 Converse      CONVERSATION_BODY_BYTES_MAX => conversations::create;
+    GET    "/api/conversations"                 Converse      NoBody                  => conversations::many;
+    GET    "/api/conversations/search"          Converse      NoBody                  => conversations::search;
+    GET    "/api/conversations/count"           Converse      NoBody                  => conversations::count;
+    GET    "/api/conversations/{id}"            Converse      NoBody                  => conversations::get;
+    PATCH  "/api/conversations/{id}"            Converse      COMMAND_BODY_BYTES_MAX  => conversations::patch;
+    DELETE "/api/conversations/{id}"            Converse      NoBody                  => conversations::delete;
+    POST   "/api/conversations/{id}/fork"       Converse      COMMAND_BODY_BYTES_MAX  => conversations::fork;
+    POST   "/api/conversations/{id}/run"        Converse      NoBody                  => conversations::run;
+    POST   "/api/conversations/{id}/pause"      Converse      NoBody                  => conversations::pause;
+    POST   "/api/conversations/{id}/interrupt"  Converse      NoBody                  => conversations::interrupt;
+    POST   "/api/conversations/{id}/secrets"    Converse      COMMAND_BODY_BYTES_MAX  => conversations::secrets;
+    POST   "/api/conversations/{id}/confirmation_policy" Converse COMMAND_BODY_BYTES_MAX => conversations::confirmation_policy;
+    POST   "/api/conversations/{id}/security_analyzer" Converse COMMAND_BODY_BYTES_MAX => conversations::security_analyzer;
+    POST   "/api/conversations/{id}/ask_agent"  Converse      COMMAND_BODY_BYTES_MAX  => conversations::ask;
+    POST   "/api/conversations/{id}/condense"   Converse      NoBody                  => conversations::condense;
+    GET    "/api/conversations/{id}/agent_final_response" Converse NoBody             => conversations::final_response;
+    GET    "/api/conversations/{id}/runtime"    Converse      NoBody                  => conversations::runtime;
+    GET    "/api/conversations/{id}/events"     Converse      COMMAND_BODY_BYTES_MAX  => events::many;
+    POST   "/api/conversations/{id}/events"     Converse      CONVERSATION_BODY_BYTES_MAX => events::send;
+    GET    "/api/conversations/{id}/events/search" Converse   NoBody                  => events::search;
+    GET    "/api/conversations/{id}/events/count" Converse    NoBody                  => events::count;
+    GET    "/api/conversations/{id}/events/{event}" Converse  NoBody                  => events::one;
+    POST   "/api/conversations/{id}/events/respond_to_confirmation" Converse COMMAND_BODY_BYTES_MAX => events::respond;
+    GET    "/sockets/events/{id}"               Open          NoBody                  => sockets::events;
 }
 
 routes! {
@@ -131,6 +161,7 @@ mod tests {
                 .pattern
                 .replace("{name}", "x")
                 .replace("{key}", "x")
+                .replace("{event}", "x")
                 .replace("{id}", "x");
             let Found::Row(found, _) = find(ROUTES, row.method, &path) else {
                 panic!("{} {} is not found", row.method, row.pattern);
@@ -161,6 +192,8 @@ mod tests {
             "/",
             "/openapi.json",
             "/api/init",
+            // Looks for the key itself, which may come in its first message.
+            "/sockets/events/{id}",
         ];
         let keys = Keys::new([Plaintext::copy_of(b"k")]);
         for row in ROUTES {
@@ -180,10 +213,13 @@ mod tests {
     #[test]
     fn only_methods_with_a_body_read_one() {
         for row in ROUTES {
-            let may = ["PUT", "POST", "PATCH"].contains(&row.method);
+            let commands = ["run", "pause", "interrupt", "condense"].map(|end| format!("/api/conversations/{{id}}/{end}"));
+            // Clients send the ids of events in the body of a GET.
+            let odd = row.pattern == "/api/conversations/{id}/events" && row.method == "GET";
+            let may = ["PUT", "POST", "PATCH"].contains(&row.method) && !commands.iter().any(|command| command == row.pattern);
             assert_eq!(
                 row.body_bytes_max.is_some(),
-                may,
+                may || odd,
                 "{} {}",
                 row.method,
                 row.pattern

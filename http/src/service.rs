@@ -7,11 +7,12 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 
 use crate::auth::{Access, Peer};
 use crate::body::Received;
 use crate::call::{Call, State};
+use crate::connection::Switch;
 use crate::cors;
 use crate::error::Error;
 use crate::log::{Entry, Level};
@@ -19,16 +20,23 @@ use crate::reply::{self, Reply};
 use crate::router::{self, Found};
 use crate::routes::{OWNER_ROUTES, ROUTES, Route};
 use crate::watch::Watch;
+use crate::websocket::Session;
 
 /// Answers one request. Failures are answers too.
 pub async fn serve(
     state: Arc<State>,
     watch: Arc<Watch>,
+    switch: Arc<Switch>,
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     watch.begin();
-    let reply = answer(&state, peer, request).await;
+    let mut reply = answer(&state, peer, request).await;
+    if reply.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(session) = reply.extensions_mut().remove::<Session>()
+    {
+        switch.set(session);
+    }
     watch.answer();
     Ok(reply)
 }

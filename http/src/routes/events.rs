@@ -1,0 +1,125 @@
+//! The events of a conversation: to read them, and to say something.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use strongroom_agent::conversation::{
+    Conversation, Error as Refused, Filter, Journal, Order, Query as Page, Source, request,
+};
+use strongroom_vault::Plaintext;
+
+use super::conversations::id;
+use crate::call::Call;
+use crate::error::Error;
+use crate::limits::PAGE_ITEMS_MAX;
+use crate::query::Query;
+use crate::reply::{self, Reply};
+
+const SOURCES: [(&str, Source); 4] = [
+    ("agent", Source::Agent),
+    ("user", Source::User),
+    ("environment", Source::Environment),
+    ("hook", Source::Hook),
+];
+const ORDERS: [(&str, Order); 2] = [
+    ("TIMESTAMP", Order::Oldest),
+    ("TIMESTAMP_DESC", Order::Newest),
+];
+
+/// The conversation in the path; these routes name it when it is not there.
+async fn find(call: &Call) -> Result<Conversation, Error> {
+    let id = id(call)?;
+    let found = call.state.conversations.get(id).await;
+    Ok(found.map_err(|error| match error {
+        Refused::Unknown => Refused::UnknownNamed(id),
+        other => other,
+    })?)
+}
+
+/// Reads from the log on a thread that may block.
+async fn read(
+    call: &Call,
+    conversation: &Conversation,
+    read: impl FnOnce(&Arc<Journal>) -> Result<Vec<u8>, Refused> + Send + 'static,
+) -> Result<Reply, Error> {
+    let journal = conversation.journal().clone();
+    let work = move || Ok(Plaintext::new(read(&journal)?));
+    Ok(reply::body(StatusCode::OK, call.state.pool.work(work).await?))
+}
+
+/// `GET /api/conversations/{id}/events/search`.
+pub async fn search(call: Call) -> Result<Reply, Error> {
+    let mut query = Query::of(call.query());
+    let page = Page {
+        filter: filter(&mut query),
+        order: query.choice("sort_order", &ORDERS).unwrap_or(Order::Oldest),
+        page_id: query.text("page_id").map(str::to_owned),
+        limit: query.number("limit", PAGE_ITEMS_MAX, 0, PAGE_ITEMS_MAX),
+    };
+    id(&call)?;
+    query.end()?;
+    let conversation = find(&call).await?;
+    read(&call, &conversation, move |journal| journal.events().page(&page)).await
+}
+
+/// `GET /api/conversations/{id}/events/count`.
+pub async fn count(call: Call) -> Result<Reply, Error> {
+    let mut query = Query::of(call.query());
+    let filter = filter(&mut query);
+    id(&call)?;
+    query.end()?;
+    let conversation = find(&call).await?;
+    let count = move |journal: &Arc<Journal>| {
+        Ok(journal.events().count(&filter)?.to_string().into_bytes())
+    };
+    read(&call, &conversation, count).await
+}
+
+/// `GET /api/conversations/{id}/events/{event_id}`: with the nulls that lists leave out.
+pub async fn one(call: Call) -> Result<Reply, Error> {
+    let conversation = find(&call).await?;
+    let event = call.value(1);
+    let found = read(&call, &conversation, move |journal| journal.events().one(&event)).await;
+    found.map_err(|error| match error {
+        Error::Conversation(Refused::UnknownEvent) => Error::NoRoute,
+        other => other,
+    })
+}
+
+/// `GET /api/conversations/{id}/events`, with a list of ids as its body: in that order, null for what is not there.
+pub async fn many(mut call: Call) -> Result<Reply, Error> {
+    let (body, _room) = call.needed_body().await?;
+    let ids = request::event_ids(&body)?;
+    let conversation = find(&call).await?;
+    let many = move |journal: &Arc<Journal>| {
+        journal.events().many(ids.iter().map(String::as_str))
+    };
+    read(&call, &conversation, many).await
+}
+
+/// `POST /api/conversations/{id}/events`: a message to the agent.
+pub async fn send(mut call: Call) -> Result<Reply, Error> {
+    let (_, (body, _room)) = (id(&call)?, call.needed_body().await?);
+    let message = request::SendMessage::read(&body)?;
+    drop(body);
+    find(&call).await?.send(message).await?;
+    Ok(reply::done())
+}
+
+/// `POST /api/conversations/{id}/events/respond_to_confirmation`.
+pub async fn respond(mut call: Call) -> Result<Reply, Error> {
+    let (_, (body, _room)) = (id(&call)?, call.needed_body().await?);
+    let response = request::Response::read(&body)?;
+    find(&call).await?.respond(response.accept, response.reason).await?;
+    Ok(reply::done())
+}
+
+fn filter(query: &mut Query) -> Filter {
+    Filter {
+        kind: query.text("kind").map(str::to_owned),
+        source: query.choice("source", &SOURCES),
+        body: query.text("body").map(str::to_owned),
+        from: query.moment("timestamp__gte"),
+        before: query.moment("timestamp__lt"),
+    }
+}
