@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_agent::fernet;
-use strongroom_agent::isolate::Guard;
+use strongroom_agent::isolate::{Guard, Isolation};
 use strongroom_agent::json::Text;
 use strongroom_agent::lookup;
 use strongroom_agent::net::Address;
@@ -212,8 +212,9 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         tokens,
         masked,
         lookup: lookup::Options {
+            listeners: Vec::new(),
             urls: own_urls(env)?,
-            ..lookup::Options::default()
+            deny_private: env.is_true("STRONGROOM_LOOKUP_DENY_PRIVATE")?,
         },
         guard: Guard::off(),
         log_completions_folder,
@@ -221,6 +222,22 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         root: root(env)?,
         build,
         log: log(env)?,
+    })
+}
+
+/// How children are isolated: as the command line says, else `STRONGROOM_ISOLATE`, else where the system allows it.
+///
+/// # Errors
+/// For another word.
+pub fn isolation(given: Option<Isolation>, env: &Environment) -> Result<Isolation, Unusable> {
+    let word = match given {
+        Some(given) => return Ok(given),
+        None => env.text("STRONGROOM_ISOLATE")?,
+    };
+    let why = "is none of auto, require, off";
+    let what = "STRONGROOM_ISOLATE";
+    word.map_or(Ok(Isolation::default()), |word| {
+        word.parse().map_err(|_| Unusable { what, why })
     })
 }
 
@@ -446,6 +463,18 @@ mod tests {
             wrong.starts_with("OH_INTERNAL_SERVER_URL is not") && !wrong.contains("leak"),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn the_command_line_says_how_to_isolate_before_the_environment_does() {
+        let ask = |given, word| isolation(given, &env(&[("STRONGROOM_ISOLATE", word)]));
+        assert_eq!(ask(None, ""), Ok(Isolation::Auto));
+        assert_eq!(ask(None, "require"), Ok(Isolation::Require));
+        assert_eq!(ask(Some(Isolation::Off), "require"), Ok(Isolation::Off));
+        assert!(ask(None, "on").is_err());
+        let deny = [("STRONGROOM_LOOKUP_DENY_PRIVATE", "yes")];
+        let config = server(None, 0, &mut env(&deny)).ok().unwrap();
+        assert!(config.lookup.deny_private);
     }
 
     #[test]

@@ -175,6 +175,8 @@ impl Server {
             .map_err(|error| BindError::Io(None, error))?;
         let state = state(config, bound, vault)?;
         let socket = owner_socket(&state);
+        let isolation = state.guard.availability();
+        state.log.write(&Entry::Isolation { how: &isolation });
         read_in(&state);
         Ok(Self {
             listener,
@@ -331,7 +333,7 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
 
 /// The socket for commands, if the vault is in a directory. A server without it is still one: the log says so.
 fn owner_socket(state: &State) -> Option<OwnerSocket> {
-    match OwnerSocket::bind(state.vault.dir()?) {
+    match OwnerSocket::bind(state.vault.dir()?, state.guard.clone()) {
         Ok(socket) => Some(socket),
         Err(error) => {
             state.log.write(&Entry::NoCommands { error: &error });

@@ -23,7 +23,7 @@ use strongroom_vault::{Error as VaultError, Name, Plaintext, Vault};
 use self::relay::Streams;
 use super::road::Road;
 use super::{Failure, Place, secret};
-use crate::config::Environment;
+use crate::config::{self, Environment};
 use crate::harden;
 use crate::server::Config;
 
@@ -43,8 +43,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pass: Vec<OsString>,
     /// Whether to keep the vault's own files out of CMD's reach: auto (where the system allows it), require, off
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    isolate: Isolation,
+    /// [default: $STRONGROOM_ISOLATE, else auto]
+    #[arg(long, value_name = "WHEN")]
+    isolate: Option<Isolation>,
     #[command(flatten)]
     place: Place,
     /// The command and its arguments
@@ -64,7 +65,7 @@ pub(super) fn run(arguments: &Arguments, env: &mut Environment) -> Result<ExitCo
     let _ = harden::private();
     let dir = arguments.place.existing_dir(env)?;
     // Before any key is read: see there.
-    let guard = isolated(arguments, &dir)?;
+    let guard = isolated(arguments, env, &dir)?;
     let given = gather(arguments, env, &dir)?;
     let redactor = (!arguments.no_mask).then(|| given.redactor.clone());
     let streams = Streams::plan(redactor)?;
@@ -75,16 +76,9 @@ pub(super) fn run(arguments: &Arguments, env: &mut Environment) -> Result<ExitCo
     ))
 }
 
-fn isolated(arguments: &Arguments, dir: &Path) -> Result<Guard, Failure> {
-    let place = &arguments.place;
-    let keys = [&place.identity, &place.secret_key_file];
-    // One that is no file (a pipe of the shell's, say) is gone once it was read.
-    let keys = keys.into_iter().flatten().filter(|path| path.is_file());
-    let hidden: Vec<&Path> = std::iter::once(dir)
-        .chain(keys.map(|path| &**path))
-        .collect();
-    let guard = arguments
-        .isolate
+fn isolated(arguments: &Arguments, env: &Environment, dir: &Path) -> Result<Guard, Failure> {
+    let hidden = arguments.place.hidden(dir, env);
+    let guard = config::isolation(arguments.isolate, env)?
         .prepare(&hidden)
         .map_err(Failure::Isolation)?;
     if let Availability::Refused(refusal) = guard.availability() {
