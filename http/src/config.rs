@@ -165,6 +165,21 @@ pub fn token_keys(env: &Environment) -> Result<TokenKeys, Unusable> {
     })
 }
 
+/// Copies of all keys of this server that the environment holds, by names for messages.
+///
+/// # Errors
+/// A list that is none.
+pub fn own_keys(env: &Environment) -> Result<Vec<(&'static str, Plaintext)>, Unusable> {
+    let named = |name| move |key| (name, key);
+    let secret = env.copy("OH_SECRET_KEY").map(named("OH_SECRET_KEY"));
+    let session = env.copy("SESSION_API_KEY").map(named("SESSION_API_KEY"));
+    let mut keys: Vec<_> = secret.into_iter().chain(session).collect();
+    for name in ["OH_PREVIOUS_SECRET_KEYS", "OH_SESSION_API_KEYS"] {
+        keys.extend(env.copies(name)?.into_iter().map(named(name)));
+    }
+    Ok(keys)
+}
+
 /// Where exchanges with models are written if the settings say nothing else.
 ///
 /// # Errors
@@ -179,10 +194,8 @@ pub fn log_completions_folder(env: &Environment) -> Result<String, Unusable> {
 /// # Errors
 /// A variable or an address that can't be used.
 pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Config, Unusable> {
-    let (token_keys, log_completions_folder) = (token_keys(env)?, log_completions_folder(env)?);
-    let tokens = token_keys.keys();
-    let secret = token_keys.secret.into_iter().chain(token_keys.previous);
-    let masked = secret.map(|key| ("OH_SECRET_KEY", key)).collect();
+    let (tokens, log_completions_folder) = (token_keys(env)?.keys(), log_completions_folder(env)?);
+    let masked = own_keys(env)?;
     let mut keys = env.list("OH_SESSION_API_KEYS")?;
     let single = env.secret("SESSION_API_KEY");
     if keys.is_empty() {

@@ -52,6 +52,7 @@ pub mod routes;
 pub mod scrub;
 pub mod server;
 pub mod service;
+pub mod several;
 pub mod socket;
 pub mod transfer;
 pub mod watch;

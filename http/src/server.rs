@@ -44,8 +44,8 @@ pub struct Config {
     pub keys: Vec<Plaintext>,
     /// Keys of Fernet tokens.
     pub tokens: fernet::Keys,
-    /// What else is never to be seen in what an agent does, by names for messages: the keys of the environment. Session
-    /// keys are among it already.
+    /// What else is never to be seen in what an agent does, by names for messages: the keys of the environment. Those of
+    /// `keys` are among it already.
     pub masked: Vec<(&'static str, Plaintext)>,
     /// What is asked of the servers that a LookupSecret names. Where this server listens is added.
     pub lookup: lookup::Options,
