@@ -191,6 +191,12 @@ impl Server {
         self.state.bound
     }
 
+    /// What all requests share, for a program that does more with it than serve.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
     /// Serves until `shutdown` is ready; then finishes what is in flight, for
     /// [`SHUTDOWN_SECONDS_MAX`] at most. Gives the number of connections that had to be cut off.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> usize {
