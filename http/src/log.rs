@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strongroom_agent::isolate::Availability;
 use strongroom_agent::json::{Json, Object};
 
 use crate::error::Error;
@@ -116,6 +117,16 @@ pub enum Entry<'a> {
         /// The system's answer.
         error: &'a std::io::Error,
     },
+    /// Whether children are kept away from the vault's keys.
+    Isolation {
+        /// How, or why not and what helps.
+        how: &'a Availability,
+    },
+    /// What has to be masked could not be read in: no conversation gets a secret.
+    NotMasked {
+        /// Why.
+        error: &'a strongroom_agent::secrets::Error,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -131,9 +142,12 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
-            Self::Fault { .. } => Level::Error,
+            Self::Fault { .. } | Self::NotMasked { .. } => Level::Error,
             Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
-            Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
+            Self::Isolation {
+                how: Availability::Refused(_),
+            } => Level::Warn,
+            Self::Isolation { .. } | Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
             Self::Request { .. } => Level::Debug,
         }
     }
@@ -144,6 +158,8 @@ impl Entry<'_> {
             Self::Fault { .. } => "fault",
             Self::NoConnection { .. } => "accept failed",
             Self::NoCommands { .. } => "no socket for commands of this machine",
+            Self::Isolation { .. } => "isolation of the agent",
+            Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -171,6 +187,13 @@ impl Entry<'_> {
             ],
             Self::NoConnection { error } | Self::NoCommands { error } => {
                 vec![("error", Json::text(&error.to_string()))]
+            }
+            Self::Isolation { how } => vec![("how", Json::text(&how.to_string()))],
+            Self::NotMasked { error } => {
+                let source = std::error::Error::source(error);
+                let source = source.map(|source| format!(": {source}"));
+                let whole = error.to_string() + &source.unwrap_or_default();
+                vec![("error", Json::text(&whole))]
             }
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],
