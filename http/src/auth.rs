@@ -127,7 +127,7 @@ impl Keys {
         self.find(given)
     }
 
-    /// Lets a websocket's request through: who it is if it says so, `None` if its first message has to.
+    /// Lets a websocket's request through: `false` if its first message has to be a key.
     ///
     /// # Errors
     /// [`Error::NoSocket`] for a wrong key.
@@ -136,24 +136,22 @@ impl Keys {
         peer: Peer,
         headers: &HeaderMap,
         parameter: Option<&str>,
-    ) -> Result<Option<Caller>, Error> {
-        if peer == Peer::Owner {
-            return Ok(Some(Caller::Owner));
+    ) -> Result<bool, Error> {
+        if peer == Peer::Owner || self.0.is_empty() {
+            return Ok(true);
         }
-        if self.0.is_empty() {
-            return Ok(Some(Caller::Local));
-        }
-        let header = headers.get(SESSION_KEY).map(|value| value.as_bytes());
+        let header = headers.get(SESSION_KEY).map(HeaderValue::as_bytes);
         match parameter.map(str::as_bytes).or(header) {
-            Some(given) => self.admit_key(given).ok_or(Error::NoSocket).map(Some),
-            None => Ok(None),
+            Some(given) if self.opens(given) => Ok(true),
+            Some(_) => Err(Error::NoSocket),
+            None => Ok(false),
         }
     }
 
-    /// Who has this key.
+    /// Whether this is one of the keys, or none is needed.
     #[must_use]
-    pub fn admit_key(&self, given: &[u8]) -> Option<Caller> {
-        self.find(given)
+    pub fn opens(&self, given: &[u8]) -> bool {
+        self.caller(given).is_some()
     }
 
     /// Compares with every key, and in constant time, so that time tells nothing about them.

@@ -14,7 +14,7 @@ use strongroom_agent::profiles::Trials;
 use strongroom_agent::secrets::Gate;
 use strongroom_vault::{Namespace, Vault};
 
-use crate::auth::{Caller, Keys};
+use crate::auth::{Caller, Keys, Peer};
 use crate::body::{Bodies, Received, Room, says_json};
 use crate::config::Build;
 use crate::cors::Origins;
@@ -121,6 +121,8 @@ pub struct Call {
     pub state: Arc<State>,
     /// Who is calling.
     pub caller: Caller,
+    /// On which road.
+    pub peer: Peer,
     parts: Parts,
     values: Values,
     body: Received,
@@ -130,6 +132,7 @@ impl Call {
     pub(crate) fn new(
         state: Arc<State>,
         caller: Caller,
+        peer: Peer,
         parts: Parts,
         values: Values,
         body: Received,
@@ -137,10 +140,18 @@ impl Call {
         Self {
             state,
             caller,
+            peer,
             parts,
             values,
             body,
         }
+    }
+
+    /// In whose name secrets are read for what this call sets up.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        // A route that lets anyone in has no secrets to set up; should one come, it gets the least there is.
+        self.caller.holder().unwrap_or_else(|| Holder::Key(KeyId::new("none")))
     }
 
     /// The value of the path's variable of the given number, counted from 0.

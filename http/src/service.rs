@@ -118,7 +118,7 @@ async fn handle(
         Some(limit) => state.bodies.read(body, limit).await?,
         None => Received::default(),
     };
-    (route.handler)(Call::new(state.clone(), caller, parts, values, received)).await
+    (route.handler)(Call::new(state.clone(), caller, peer, parts, values, received)).await
 }
 
 /// The absolute URL of the request without the slashes at the end of its path. As it was sent, so that what

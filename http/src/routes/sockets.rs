@@ -24,7 +24,7 @@ pub async fn events(call: Call) -> Result<Reply, Error> {
     let session = Session {
         state: call.state.clone(),
         id,
-        admitted: admitted.is_some(),
+        admitted,
         resend,
     };
     Ok(switch(accept, session))

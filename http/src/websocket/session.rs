@@ -156,7 +156,7 @@ impl Session {
             return false;
         };
         let key = json.get("session_api_key").and_then(Json::as_text);
-        is_key(&json) && key.is_some_and(|key| self.state.keys.admit_key(key.as_bytes()).is_some())
+        is_key(&json) && key.is_some_and(|key| self.state.keys.opens(key.as_bytes()))
     }
 
     /// Sends what lies before the first live event.
