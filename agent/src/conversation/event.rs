@@ -157,3 +157,6 @@ impl Event {
         texts::body(&mut self.body, visit);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;
