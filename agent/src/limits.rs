@@ -222,3 +222,22 @@ pub const TOOL_CANCEL_MS: u64 = 2_000;
 pub const PAUSE_SECONDS_MAX: u64 = 20;
 /// How long an interruption is waited for, in seconds.
 pub const INTERRUPT_SECONDS_MAX: u64 = 5;
+// Conversations.
+/// Events of one conversation: what their ids can number.
+pub const EVENTS_MAX: u64 = u32::MAX as u64 - 1;
+/// One event as it is kept, in bytes. A message may be 32 MiB, and masking may lengthen it.
+pub const EVENT_BYTES_MAX: usize = 64 << 20;
+/// Subscribers of one conversation.
+pub const SUBSCRIBERS_MAX: usize = 64;
+/// Frames that wait for one subscriber; at one more it is dropped.
+pub const SUBSCRIBER_FRAMES_MAX: usize = 1024;
+/// What the frames that wait for one subscriber may hold together, a single one aside, in bytes.
+pub const SUBSCRIBER_BYTES_MAX: usize = 8 << 20;
+/// Events in one page of an answer.
+pub const PAGE_EVENTS_MAX: usize = 100;
+/// A page ends before the event with which it would hold more than this, its first aside, in bytes.
+pub const PAGE_EVENTS_BYTES_MAX: usize = 16 << 20;
+/// Events that one page with a filter looks at; then it ends, and the next begins there.
+pub const PAGE_SCAN_EVENTS_MAX: u64 = 20_000;
+/// The same in bytes.
+pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
