@@ -205,6 +205,23 @@ pub const UNDO_BYTES_MAX: usize = 512 << 10;
 /// Tasks in a list.
 pub const TASKS_MAX: usize = 1_000;
 
+// Running conversations.
+/// Characters of an automatic title.
+pub const TITLE_CHARS_MAX: usize = 50;
+/// Characters of the first message that a title is made from.
+pub const TITLE_SOURCE_CHARS_MAX: usize = 1_000;
+/// How long an automatic title may take, in seconds.
+pub const TITLE_SECONDS_MAX: u64 = 120;
+/// Skills that one message brings up.
+pub const SKILLS_ACTIVATED_MAX: usize = 20;
+/// Events that are read from the log at a time when a history is made.
+pub const HISTORY_PAGE_EVENTS: u64 = 500;
+/// How long an interrupted tool may take to end before the conversation goes on without it, in milliseconds.
+pub const TOOL_CANCEL_MS: u64 = 2_000;
+/// How long a pause waits for the step that goes on, in seconds. The pause comes then, too.
+pub const PAUSE_SECONDS_MAX: u64 = 20;
+/// How long an interruption is waited for, in seconds.
+pub const INTERRUPT_SECONDS_MAX: u64 = 5;
 // Conversations.
 /// Events of one conversation: what their ids can number.
 pub const EVENTS_MAX: u64 = u32::MAX as u64 - 1;
