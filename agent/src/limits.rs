@@ -241,3 +241,17 @@ pub const PAGE_EVENTS_BYTES_MAX: usize = 16 << 20;
 pub const PAGE_SCAN_EVENTS_MAX: u64 = 20_000;
 /// The same in bytes.
 pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
+/// Conversations in memory.
+pub const CONVERSATIONS_LOADED_MAX: usize = 1_024;
+/// A conversation that nobody uses for so long leaves memory, and its shell ends.
+pub const CONVERSATION_IDLE_SECONDS: u64 = 20 * 60;
+/// What a server that stops waits for runs to end, in seconds.
+pub const STOP_SECONDS_MAX: u64 = 5;
+/// What `git init` may take in a new conversation's directory, in seconds.
+pub const GIT_INIT_SECONDS_MAX: u64 = 10;
+/// Events that a fork copies in one step.
+pub const FORK_STEP_EVENTS: u64 = 100;
+/// Conversations that one request may name.
+pub const CONVERSATIONS_NAMED_MAX: usize = 99;
+/// Conversations in one page of an answer.
+pub const CONVERSATIONS_PAGE_MAX: usize = 100;
