@@ -241,3 +241,5 @@ pub const PAGE_EVENTS_BYTES_MAX: usize = 16 << 20;
 pub const PAGE_SCAN_EVENTS_MAX: u64 = 20_000;
 /// The same in bytes.
 pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
+/// Characters of the summary that a call gets without one of its own.
+pub const SUMMARY_CHARS_MAX: usize = 1_000;
