@@ -147,8 +147,9 @@ pub const LLM_HEADER_BYTES_MAX: usize = 16 << 10;
 pub const LLM_EXTRA_HEADERS_MAX: usize = 64;
 /// Longest model name, base URL or other word of the settings that goes to the wire, in bytes.
 pub const LLM_WORD_BYTES_MAX: usize = 4096;
-/// Requests whose own figures are kept for one usage id; the sums go on.
-pub const LLM_REQUEST_FIGURES_MAX: usize = 10_000;
+/// Requests whose own figures are kept for one usage id; the sums go on. They are in a conversation's state, which is
+/// written at each step.
+pub const LLM_REQUEST_FIGURES_MAX: usize = 256;
 // Tools.
 /// What a call of the terminal shows of its output; the rest is left out in the middle.
 pub const TERMINAL_OUTPUT_CHARS_MAX: usize = 30_000;
@@ -255,3 +256,5 @@ pub const FORK_STEP_EVENTS: u64 = 100;
 pub const CONVERSATIONS_NAMED_MAX: usize = 99;
 /// Conversations in one page of an answer.
 pub const CONVERSATIONS_PAGE_MAX: usize = 100;
+/// Characters of the summary that a call gets without one of its own.
+pub const SUMMARY_CHARS_MAX: usize = 1_000;

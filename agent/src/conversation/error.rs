@@ -48,6 +48,8 @@ pub enum Error {
     Busy,
     /// What is stored can't be read: what, and what is wrong with it.
     Damaged(&'static str, &'static str),
+    /// The model failed.
+    Model(crate::llm::Failure),
     /// The vault failed.
     Vault(strongroom_vault::Error),
     /// The operating system gave no randomness.
@@ -70,7 +72,7 @@ impl Error {
             Self::Conflict(_) | Self::Full => 409,
             Self::TooLarge { .. } => 413,
             Self::Fields(_) => 422,
-            Self::Damaged(..) | Self::Vault(_) | Self::Randomness(_) => 500,
+            Self::Damaged(..) | Self::Model(_) | Self::Vault(_) | Self::Randomness(_) => 500,
             Self::Busy => 503,
         }
     }
@@ -127,6 +129,7 @@ impl fmt::Display for Error {
                 f,
                 "{what} can't be read: {why}; run `strongroom verify`, then restore a backup or delete the conversation"
             ),
+            Self::Model(failure) => failure.fmt(f),
             Self::Vault(_) => f.write_str("The conversation could not be read or stored"),
             Self::Randomness(_) => {
                 f.write_str("no randomness for an id; check that /dev/urandom works")

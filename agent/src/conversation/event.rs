@@ -138,7 +138,7 @@ impl Event {
     pub fn to_stored(&self) -> Vec<u8> {
         let full = self.to_full();
         let kept = match self.body {
-            Body::StateUpdate(_) => strip::Depth::Outermost,
+            Body::StateUpdate(_) => strip::Depth::AroundValue,
             _ => strip::Depth::All,
         };
         strip::without_nulls(&full, kept)
@@ -157,3 +157,6 @@ impl Event {
         texts::body(&mut self.body, visit);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -201,3 +201,65 @@ impl Subscription {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(bytes: &[u8]) -> Arc<[u8]> {
+        bytes.into()
+    }
+
+    #[test]
+    fn one_who_is_slow_is_dropped_and_the_others_are_not() {
+        let hub = Hub::new(7);
+        let (mut slow, mut fast) = (hub.subscribe().unwrap(), hub.subscribe().unwrap());
+        assert_eq!((slow.from(), hub.subscribers()), (7, 2));
+        for number in 0..=SUBSCRIBER_FRAMES_MAX {
+            let sent = frame(&number.to_le_bytes());
+            hub.publish(&[sent.clone()], || ());
+            assert_eq!(fast.try_next(), Some(Next::Frame(sent)));
+        }
+        assert_eq!(slow.try_next(), Some(Next::TooSlow));
+        assert_eq!(slow.try_next(), Some(Next::TooSlow));
+        assert_eq!((fast.try_next(), hub.subscribers()), (None, 1));
+        assert_eq!(hub.len(), 8 + SUBSCRIBER_FRAMES_MAX as u64);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_too() {
+        let hub = Hub::new(0);
+        let mut one = hub.subscribe().unwrap();
+        let large = frame(&vec![0; SUBSCRIBER_BYTES_MAX + 1]);
+        hub.show(large.clone());
+        assert_eq!(one.try_next(), Some(Next::Frame(large.clone())));
+        hub.show(frame(b"x"));
+        hub.show(large);
+        assert_eq!(one.try_next(), Some(Next::TooSlow));
+    }
+
+    #[test]
+    fn subscribers_are_bounded_and_leave_by_being_dropped() {
+        let hub = Hub::new(0);
+        let all: Vec<_> = (0..SUBSCRIBERS_MAX)
+            .map(|_| hub.subscribe().unwrap())
+            .collect();
+        assert!(matches!(hub.subscribe(), Err(Error::Busy)));
+        drop(all);
+        assert!(hub.subscribe().is_ok());
+        assert_eq!(hub.subscribers(), 0);
+    }
+
+    #[tokio::test]
+    async fn closing_wakes_who_waits_once_all_is_fetched() {
+        let hub = Arc::new(Hub::new(0));
+        let mut one = hub.subscribe().unwrap();
+        let waiting = tokio::spawn(async move { [one.next().await, one.next().await] });
+        tokio::task::yield_now().await;
+        hub.show(frame(b"last"));
+        hub.close();
+        let came = waiting.await.unwrap();
+        assert_eq!(came, [Next::Frame(frame(b"last")), Next::Closed]);
+        assert_eq!(hub.subscribe().unwrap().next().await, Next::Closed);
+    }
+}

@@ -58,7 +58,13 @@ impl Journal {
             expect: strongroom_vault::Expect::Absent,
             ..Put::of(written(&state)?)
         };
-        vault.commit(also.put(&space.namespace, &space.state, put))?;
+        let made = vault.commit(also.put(&space.namespace, &space.state, put));
+        made.map_err(|error| match error {
+            strongroom_vault::Error::Conflict { .. } => {
+                Error::Conflict("There is a conversation of this id already")
+            }
+            error => error.into(),
+        })?;
         let len = vault.log_len(&space.namespace, &space.events)?;
         Ok(Self::over(
             vault,
@@ -189,7 +195,7 @@ impl Journal {
         state.updated_at = crate::settings::now();
         let mut frames = Vec::with_capacity(events.len());
         for event in &mut events {
-            let frame = self.masked(event)?;
+            let frame = self.mask(event)?;
             also = also.append(
                 &self.space.namespace,
                 &self.space.events,
@@ -226,7 +232,7 @@ impl Journal {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Randomness`].
     pub fn frame(&self, source: Source, body: Body) -> Result<Arc<[u8]>, Error> {
-        self.masked(&mut Event {
+        self.mask(&mut Event {
             id: EventId::nowhere()?,
             timestamp: Moment::now(),
             source,
@@ -245,10 +251,11 @@ impl Journal {
     }
 
     /// Masks the event, and gives it as it is kept.
-    fn masked(&self, event: &mut Event) -> Result<Arc<[u8]>, Error> {
-        let redactor = &self.redactor;
-        event.each_text(&mut |text| *text = redactor.text(text).into_inner());
-        let stored = event.to_stored();
+    fn mask(&self, event: &mut Event) -> Result<Arc<[u8]>, Error> {
+        let masks = |event: &mut &mut Event, mask: &mut dyn FnMut(&mut String)| {
+            event.each_text(mask);
+        };
+        let stored = self.redactor.tree(event, masks).to_stored();
         if stored.len() > EVENT_BYTES_MAX {
             return Err(Error::TooLarge {
                 what: "an event",
@@ -302,3 +309,6 @@ fn read(vault: &Vault, space: &Space) -> Result<Option<(State, u64)>, Error> {
     let len = vault.log_len(&space.namespace, &space.events)?;
     Ok(Some((state, len.unwrap_or(0))))
 }
+
+#[cfg(test)]
+pub(super) mod tests;

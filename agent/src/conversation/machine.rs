@@ -68,7 +68,9 @@ impl Machine {
                 Seen::Summary(text) => history.summary(&text),
                 Seen::Event(id, _) => {
                     // None of those that are left is a condensation.
-                    let _ = history.add(&journal.events().one(id)?);
+                    if let Some(event) = journal.events().event(id)? {
+                        let _ = history.add(&event);
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::event::text_len;
+use crate::redact::MASK;
 
 /// One JSON value as text, in the order in which it was written. Its nulls stay.
 #[derive(Clone, Serialize, Deserialize)]
@@ -100,10 +101,12 @@ pub(crate) fn each_text_within(json: &mut String, visit: &mut dyn FnMut(&mut Str
     if changed {
         *json = rewritten;
     }
-    // A value can hold quotes and commas itself, and so stand here over several texts.
-    let mut whole = json.clone();
+    // A value can hold quotes and commas itself, and so stand here over several texts. What is masked already is put
+    // out of sight meanwhile, by what cannot stand in JSON: no mask gets a mask within.
+    let mut whole = json.replace(MASK, "\u{1}");
     if visited(&mut whole, visit) {
         changed = true;
+        let whole = whole.replace('\u{1}', MASK);
         *json = if serde_json::from_str::<IgnoredAny>(&whole).is_ok() {
             whole
         } else {
@@ -155,7 +158,7 @@ mod tests {
     fn masked(json: &str) -> String {
         let mut json = json.to_owned();
         each_text_within(&mut json, &mut |text| {
-            for secret in ["s3cr\"et", "4711", r#"{"user":"u","pass":"p"}"#] {
+            for secret in ["secret", "s3cr\"et", "4711", r#"{"user":"u","pass":"p"}"#] {
                 *text = text.replace(secret, "<secret-hidden>");
             }
         });
@@ -175,6 +178,7 @@ mod tests {
             ),
             (r#"{"s3cr\"et": null}"#, r#"{"<secret-hidden>": null}"#),
             (r#"[-14711.5, true]"#, r#"["-1<secret-hidden>.5", true]"#),
+            (r#"["x secret y"]"#, r#"["x <secret-hidden> y"]"#),
             ("not { json 4711", "not { json <secret-hidden>"),
             ("", ""),
         ] {

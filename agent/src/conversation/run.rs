@@ -25,7 +25,7 @@ use super::turn::End;
 use super::{Committed, Draft, Error, Journal, Raw, Source, State, Status};
 use super::{prompt, title};
 use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, TITLE_SECONDS_MAX};
-use crate::llm::{Call, Message as Told, Part};
+use crate::llm::{Call, Message as Told, Part, Progress};
 use crate::secrets::Secrets;
 use crate::tool::{Cancel, Content, Setup};
 
@@ -141,6 +141,9 @@ pub async fn blocking<T: Send + 'static>(
 
 const RUNNING: Error =
     Error::Conflict("Conversation already running. Wait for completion or pause first.");
+
+/// For answers that nobody watches coming.
+pub(super) fn deaf(_: Progress<'_>) {}
 
 enum Begun {
     /// A new run, with the calls that were accepted.
@@ -394,13 +397,14 @@ impl Runner {
         messages.push(Told::User(vec![Part::Text(question)]));
         let session = parts.journal.id().to_string();
         let llm = Arc::clone(&parts.outfit.llm);
+        let redact = |text: &str| redactor.text(text).into_inner();
         let reply = llm.ask(Call {
             messages: &messages,
             tools: &parts.outfit.specs,
             session: &session,
             stream: false,
-            redact: &|text| redactor.text(text).into_inner(),
-            watch: &|_| {},
+            redact: &redact,
+            watch: &deaf,
         });
         let reply = reply.await.map_err(Error::Model)?;
         let spent = reply.spent;
@@ -479,13 +483,14 @@ impl Runner {
             let parts = &inside.parts;
             let (redactor, llm) = (parts.secrets.redactor(), &parts.outfit.llm);
             let (messages, session) = (title::request(&first), parts.journal.id().to_string());
+            let redact = |text: &str| redactor.text(text).into_inner();
             let asked = llm.ask(Call {
                 messages: &messages,
                 tools: &[],
                 session: &session,
                 stream: false,
-                redact: &|text| redactor.text(text).into_inner(),
-                watch: &|_| {},
+                redact: &redact,
+                watch: &deaf,
             });
             let Ok(Ok(reply)) = timeout(Duration::from_secs(TITLE_SECONDS_MAX), asked).await else {
                 return;

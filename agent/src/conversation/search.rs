@@ -220,3 +220,6 @@ fn head(entry: &[u8]) -> Result<Head<'_>, Error> {
 fn typed(entry: &[u8]) -> Result<Event, Error> {
     Event::from_bytes(entry).map_err(|_| DAMAGED)
 }
+
+#[cfg(test)]
+mod tests;

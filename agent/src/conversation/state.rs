@@ -118,3 +118,51 @@ impl Stats {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::llm::Usage;
+
+    #[test]
+    fn comes_back_as_it_was_and_an_older_one_too() {
+        let mut state = State {
+            status: Status::Paused,
+            title: Some("A title".to_owned()),
+            confirmation_policy: Raw::of(&serde_json::json!({"kind": "NeverConfirm"})),
+            leaf: Some(EventId::at(3, 5)),
+            newest: Moment::now(),
+            ..State::default()
+        };
+        let spent = Spent {
+            response_id: "r".to_owned(),
+            usage: Usage {
+                prompt: 20,
+                ..Usage::default()
+            },
+            cost: 0.25,
+            latency: Duration::from_secs(1),
+            at: UNIX_EPOCH,
+        };
+        state.stats.add("default", "m", &spent, 1000);
+        state.stats.add("default", "m", &spent, 1000);
+        state.stats.entry("condenser", "m");
+        state.tags.insert("z".to_owned(), "1".to_owned());
+        state.tags.insert("a".to_owned(), "2".to_owned());
+        let json = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+        assert!(json.contains(r#""tags":{"z":"1","a":"2"}"#), "{json}");
+        assert_eq!(
+            serde_json::from_str::<State>("{}").unwrap(),
+            State::default()
+        );
+        assert!((state.stats.cost() - 0.5).abs() < 1e-12);
+        let brief = state.stats.brief();
+        let start = r#"{"usage_to_metrics":{"default":{"model_name":"m","accumulated_cost":0.5,"max_budget_per_task":null,"#;
+        assert!(brief.as_str().starts_with(start), "{brief:?}");
+        assert!(!brief.as_str().contains("costs"), "{brief:?}");
+        assert_eq!(state.stats.iter().count(), 2);
+    }
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::super::{EventId, Raw};
@@ -17,9 +17,22 @@ pub struct SystemPrompt {
     /// The part that is the same in every conversation.
     pub system_prompt: Content,
     /// The tools, as [`tool::Spec::event`] describes them.
+    #[serde(deserialize_with = "with_nulls")]
     pub tools: Vec<Value>,
     /// The part that is this conversation's own.
     pub dynamic_context: Option<Content>,
+}
+
+/// Reads descriptions of tools, and puts back the nulls that were left out.
+fn with_nulls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
+    let mut tools = Vec::<Value>::deserialize(from)?;
+    for tool in tools.iter_mut().filter_map(Value::as_object_mut) {
+        tool.entry("meta").or_insert(Value::Null);
+        if let Some(Value::Object(hints)) = tool.get_mut("annotations") {
+            hints.entry("title").or_insert(Value::Null);
+        }
+    }
+    Ok(tools)
 }
 
 /// A call of a tool.

@@ -5,8 +5,8 @@
 pub(super) enum Depth {
     /// Everywhere.
     All,
-    /// Of the outermost object only.
-    Outermost,
+    /// Of the outermost object, its `value` aside.
+    AroundValue,
 }
 
 /// `json` without the members of objects that are null; those of lists stay. `json` must be valid and compact, as
@@ -20,7 +20,7 @@ pub(super) fn without_nulls(json: &[u8], depth: Depth) -> Vec<u8> {
             b'"' => {
                 let text = text_len(rest);
                 let (name, after) = rest.split_at_checked(text).unwrap_or((rest, &[]));
-                let stripped = level == 1 || depth == Depth::All;
+                let stripped = depth == Depth::All || level == 1 && name != b"\"value\"";
                 if let Some(after) = after.strip_prefix(b":null").filter(|_| stripped) {
                     // Its comma goes with it: the one after it, or else, at the end, the one before.
                     rest = after.strip_prefix(b",").unwrap_or_else(|| {
@@ -99,9 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn can_leave_what_is_within_alone() {
+    fn a_value_is_left_alone() {
         let json = br#"{"a":null,"value":{"b":null,"c":[null]},"d":null}"#;
-        let stripped = without_nulls(json, Depth::Outermost);
+        let stripped = without_nulls(json, Depth::AroundValue);
         assert_eq!(stripped, br#"{"value":{"b":null,"c":[null]}}"#);
+        let json = br#"{"value":null,"d":null}"#;
+        let stripped = without_nulls(json, Depth::AroundValue);
+        assert_eq!(stripped, br#"{"value":null}"#);
     }
 }

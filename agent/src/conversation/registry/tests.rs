@@ -6,7 +6,7 @@ use rustls::RootCertStore;
 use strongroom_vault::Options;
 
 use super::*;
-use crate::conversation::event::{Action, ToolCall};
+use crate::conversation::event::{Action, Origin, ToolCall};
 use crate::conversation::{EventId, State};
 use crate::fernet::Keys;
 use crate::lender::Lender;
@@ -266,15 +266,24 @@ async fn pages_follow_each_other() {
 
 fn action(call: &str) -> Body {
     Body::Action(Action {
+        thought: Vec::new(),
+        reasoning_content: None,
+        thinking_blocks: Vec::new(),
+        responses_reasoning_item: None,
+        action: None,
         tool_name: "terminal".to_owned(),
         tool_call_id: call.to_owned(),
         tool_call: ToolCall {
             id: call.to_owned(),
+            responses_item_id: None,
             name: "terminal".to_owned(),
             arguments: "{}".to_owned(),
-            ..ToolCall::default()
+            origin: Origin::Completion,
         },
-        ..Action::default()
+        llm_response_id: "r".to_owned(),
+        security_risk: Default::default(),
+        summary: None,
+        critic_result: Default::default(),
     })
 }
 
@@ -293,7 +302,7 @@ async fn a_run_that_a_crash_cut_short_is_in_error_at_once() {
     let journal = Arc::clone(again.get(ran).await.unwrap().journal());
     assert_eq!(journal.state().status, Status::Error);
     let events = journal.events().read(0..journal.len()).unwrap();
-    let kinds: Vec<_> = events.iter().map(|event| event.kind()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.body.kind()).collect();
     assert_eq!(kinds, ["ConversationStateUpdateEvent", "ActionEvent", "AgentErrorEvent", "ConversationStateUpdateEvent"]);
     assert!(matches!(&events[2].body, Body::AgentError(error) if error.tool_call_id == "call_1"));
     assert_eq!(again.get(rested).await.unwrap().journal().state().status, Status::Idle);
