@@ -206,6 +206,23 @@ pub const UNDO_BYTES_MAX: usize = 512 << 10;
 /// Tasks in a list.
 pub const TASKS_MAX: usize = 1_000;
 
+// Running conversations.
+/// Characters of an automatic title.
+pub const TITLE_CHARS_MAX: usize = 50;
+/// Characters of the first message that a title is made from.
+pub const TITLE_SOURCE_CHARS_MAX: usize = 1_000;
+/// How long an automatic title may take, in seconds.
+pub const TITLE_SECONDS_MAX: u64 = 120;
+/// Skills that one message brings up.
+pub const SKILLS_ACTIVATED_MAX: usize = 20;
+/// Events that are read from the log at a time when a history is made.
+pub const HISTORY_PAGE_EVENTS: u64 = 500;
+/// How long an interrupted tool may take to end before the conversation goes on without it, in milliseconds.
+pub const TOOL_CANCEL_MS: u64 = 2_000;
+/// How long a pause waits for the step that goes on, in seconds. The pause comes then, too.
+pub const PAUSE_SECONDS_MAX: u64 = 20;
+/// How long an interruption is waited for, in seconds.
+pub const INTERRUPT_SECONDS_MAX: u64 = 5;
 // Conversations.
 /// Events of one conversation: what their ids can number.
 pub const EVENTS_MAX: u64 = u32::MAX as u64 - 1;
@@ -225,3 +242,19 @@ pub const PAGE_EVENTS_BYTES_MAX: usize = 16 << 20;
 pub const PAGE_SCAN_EVENTS_MAX: u64 = 20_000;
 /// The same in bytes.
 pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
+/// Conversations in memory.
+pub const CONVERSATIONS_LOADED_MAX: usize = 1_024;
+/// A conversation that nobody uses for so long leaves memory, and its shell ends.
+pub const CONVERSATION_IDLE_SECONDS: u64 = 20 * 60;
+/// What a server that stops waits for runs to end, in seconds.
+pub const STOP_SECONDS_MAX: u64 = 5;
+/// What `git init` may take in a new conversation's directory, in seconds.
+pub const GIT_INIT_SECONDS_MAX: u64 = 10;
+/// Events that a fork copies in one step.
+pub const FORK_STEP_EVENTS: u64 = 100;
+/// Conversations that one request may name.
+pub const CONVERSATIONS_NAMED_MAX: usize = 99;
+/// Conversations in one page of an answer.
+pub const CONVERSATIONS_PAGE_MAX: usize = 100;
+/// Characters of the summary that a call gets without one of its own.
+pub const SUMMARY_CHARS_MAX: usize = 1_000;

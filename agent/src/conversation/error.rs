@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::Id;
+use super::outfit::OutfitError;
 use crate::json::{Json, Object};
-use crate::settings::Fault;
+use crate::settings::{Fault, SettingsError};
 
 /// Why a call was refused or failed. It holds names, sizes and places, never what was sent.
 pub enum Error {
@@ -29,10 +30,26 @@ pub enum Error {
     },
     /// The log holds as many events as it can.
     Full,
+    /// There is a conversation of this id.
+    Taken(Id),
+    /// A fork from an event that is not there, by what may be shown of its id.
+    NoSuchEvent(String),
+    /// A token that opens under no key was sent to this field.
+    Unopened(String),
+    /// The conversation can't work in its directory: why.
+    Directory(&'static str),
+    /// Nothing works with the agent.
+    Outfit(OutfitError),
+    /// A source of a secret is wrong, or failed.
+    Secret(crate::secrets::Error),
+    /// Settings or profiles refused.
+    Settings(SettingsError),
     /// Too much goes on at once.
     Busy,
     /// What is stored can't be read: what, and what is wrong with it.
     Damaged(&'static str, &'static str),
+    /// The model failed.
+    Model(crate::llm::Failure),
     /// The vault failed.
     Vault(strongroom_vault::Error),
     /// The operating system gave no randomness.
@@ -44,11 +61,18 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Unknown | Self::UnknownNamed(_) | Self::UnknownEvent => 404,
+            Self::Unknown | Self::UnknownNamed(_) | Self::UnknownEvent | Self::NoSuchEvent(_) => 404,
+            Self::Taken(_) => 409,
+            Self::Unopened(_) | Self::Directory(_) | Self::Outfit(_) => 422,
+            Self::Secret(error) => match error {
+                crate::secrets::Error::Vault(_) => 500,
+                _ => 422,
+            },
+            Self::Settings(error) => error.status(),
             Self::Conflict(_) | Self::Full => 409,
             Self::TooLarge { .. } => 413,
             Self::Fields(_) => 422,
-            Self::Damaged(..) | Self::Vault(_) | Self::Randomness(_) => 500,
+            Self::Damaged(..) | Self::Model(_) | Self::Vault(_) | Self::Randomness(_) => 500,
             Self::Busy => 503,
         }
     }
@@ -62,6 +86,7 @@ impl Error {
                 let faults: Vec<_> = faults.iter().map(Fault::shown).collect();
                 body.insert("detail", faults);
             }
+            Self::Settings(error) => return error.body(),
             _ if self.status() == 500 => {
                 body.insert("detail", Json::text("Internal Server Error"));
                 body.insert("exception", Json::text(&self.to_string()));
@@ -88,11 +113,23 @@ impl fmt::Display for Error {
             Self::Full => f.write_str(
                 "The conversation holds as many events as it can; fork it from an earlier event or start a new one",
             ),
+            Self::Taken(id) => write!(f, "Conversation with id {id} already exists"),
+            Self::NoSuchEvent(id) => write!(f, "Unknown from_event_id: {id}"),
+            Self::Unopened(place) => write!(
+                f,
+                "The token sent for {place} opens under none of this server's keys. Send the value itself, or add \
+                 the key of the token to OH_PREVIOUS_SECRET_KEYS"
+            ),
+            Self::Directory(why) => write!(f, "workspace.working_dir can't be used: {why}"),
+            Self::Outfit(error) => error.fmt(f),
+            Self::Secret(error) => error.fmt(f),
+            Self::Settings(error) => error.fmt(f),
             Self::Busy => f.write_str("The server is busy; try again"),
             Self::Damaged(what, why) => write!(
                 f,
                 "{what} can't be read: {why}; run `strongroom verify`, then restore a backup or delete the conversation"
             ),
+            Self::Model(failure) => failure.fmt(f),
             Self::Vault(_) => f.write_str("The conversation could not be read or stored"),
             Self::Randomness(_) => {
                 f.write_str("no randomness for an id; check that /dev/urandom works")
@@ -113,6 +150,8 @@ impl std::error::Error for Error {
         match self {
             Self::Vault(source) => Some(source),
             Self::Randomness(source) => Some(source),
+            Self::Secret(source) => Some(source),
+            Self::Settings(source) => Some(source),
             _ => None,
         }
     }
@@ -125,6 +164,21 @@ impl From<strongroom_vault::Error> for Error {
                 Self::TooLarge { what, size, limit }
             }
             source => Self::Vault(source),
+        }
+    }
+}
+
+impl From<crate::secrets::Error> for Error {
+    fn from(source: crate::secrets::Error) -> Self {
+        Self::Secret(source)
+    }
+}
+
+impl From<SettingsError> for Error {
+    fn from(source: SettingsError) -> Self {
+        match source {
+            SettingsError::Fields(faults) => Self::Fields(faults),
+            source => Self::Settings(source),
         }
     }
 }

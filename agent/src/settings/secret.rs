@@ -22,6 +22,8 @@ pub enum Expose<'k> {
     Plain,
     /// Fernet tokens under these keys, if there are any.
     Encrypted(&'k Keys),
+    /// Nothing: null for each one, and maps without them.
+    Absent,
 }
 
 /// What is done with a secret that is met.
@@ -54,6 +56,28 @@ impl<'k> View<'k> {
     /// Whether a token was wanted and there was no key to make it with.
     pub(crate) fn keyless(&self) -> bool {
         self.keyless.get()
+    }
+
+    /// Whether secrets are left out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        matches!(self.expose, Expose::Absent)
+    }
+
+    /// A secret as it is shown.
+    pub(crate) fn secret(&self, secret: &str) -> Json {
+        self.meet(secret);
+        match self.expose {
+            Expose::Masked => Json::text(MASK),
+            Expose::Plain => Json::text(secret),
+            Expose::Absent => Json::Null,
+            Expose::Encrypted(keys) => match keys.make(secret.as_bytes()) {
+                Some(token) => Json::Text(token),
+                None => {
+                    self.keyless.set(true);
+                    Json::Null
+                }
+            },
+        }
     }
 
     fn meet(&self, secret: &str) {
@@ -121,6 +145,8 @@ fn unopened(run: &mut Reading<'_>) -> Option<Option<Secret>> {
 }
 
 impl Field for Secret {
+    const SECRET: bool = true;
+
     /// One that is not set is read as empty; [`Option<Secret>`] and [`Secrets`] leave it out instead.
     fn read(input: &Json, base: Option<&Json>, run: &mut Reading<'_>) -> Option<Self> {
         let read = Self::read_entry(input, base, run)?;
@@ -166,18 +192,7 @@ impl Field for Secret {
     }
 
     fn show(&self, view: &View<'_>) -> Json {
-        view.meet(self.expose());
-        match view.expose {
-            Expose::Masked => Json::text(MASK),
-            Expose::Plain => Json::text(self.expose()),
-            Expose::Encrypted(keys) => match keys.make(self.expose().as_bytes()) {
-                Some(token) => Json::Text(token),
-                None => {
-                    view.keyless.set(true);
-                    Json::Null
-                }
-            },
-        }
+        view.secret(self.expose())
     }
 
     fn veil(input: &Json) -> Json {

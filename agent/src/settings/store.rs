@@ -343,7 +343,7 @@ impl Store {
         self.with_site(|site| openhands::export(dir, state, &Site { keys, ..*site }))
     }
 
-    fn with_site<T>(&self, call: impl FnOnce(&Site<'_>) -> T) -> T {
+    pub(crate) fn with_site<T>(&self, call: impl FnOnce(&Site<'_>) -> T) -> T {
         let now = now();
         call(&Site {
             keys: &self.keys,

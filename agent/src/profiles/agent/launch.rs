@@ -91,6 +91,38 @@ impl Desk<'_> {
         Ok(report.shown(&profile, resolved))
     }
 
+    /// What a conversation begins with by the profile of this id: the settings, and how they are remembered.
+    ///
+    /// # Errors
+    /// For an id that is unknown, and for a profile that something is missing for.
+    pub(crate) fn launch(&self, id: &str) -> Result<(AgentSettings, Object), SettingsError> {
+        let unknown = || SettingsError::UnknownAgentProfileId(id.to_owned());
+        let name = super::name_of_id(self, id)?.ok_or_else(unknown)?;
+        let profile = load(self, &name)?.ok_or_else(unknown)?;
+        let settings = self.settings()?;
+        let mut report = Report::default();
+        report.servers(&profile, &settings);
+        let tree = match &profile {
+            AgentProfile::OpenHands(profile) => self.own(profile, &settings, &mut report)?,
+            AgentProfile::Acp(profile) => foreign(profile, &mut report),
+        };
+        let read = tree.and_then(|tree| self.fitted(tree, &settings, &mut report));
+        let Some(read) = read else {
+            let mut run = Reading::new(self.site, Source::Stored, "body");
+            let why = report.errors.join("; ");
+            run.at_name("agent_profile_id", |run| run.refuse_value::<()>(&why, Json::text(id)));
+            return Err(SettingsError::Fields(run.faults));
+        };
+        let shown = profile.shown();
+        let member = |name: &str| shown.get(name).map_or(Json::Null, Json::duplicate);
+        let mut launched = Object::with_capacity(4);
+        launched.insert("agent_profile_id", Json::text(id));
+        launched.insert("revision", member("revision"));
+        launched.insert("secret_refs", member("secret_refs"));
+        launched.insert("llm_profile_ref", Json::Null);
+        Ok((read, launched))
+    }
+
     /// The settings of our own agent, but for the servers; `None` when something is missing.
     fn own(
         &self,
@@ -218,7 +250,18 @@ impl Desk<'_> {
     }
 
     /// The settings as they are shown: typed, complete, masked.
-    fn resolved(&self, mut tree: Object, settings: &Settings, report: &mut Report) -> Option<Json> {
+    fn resolved(&self, tree: Object, settings: &Settings, report: &mut Report) -> Option<Json> {
+        let read = self.fitted(tree, settings, report)?;
+        Some(read.show(&View::new(Expose::Masked)))
+    }
+
+    /// The settings with their servers, typed.
+    fn fitted(
+        &self,
+        mut tree: Object,
+        settings: &Settings,
+        report: &mut Report,
+    ) -> Option<AgentSettings> {
         let all = settings.agent_settings.mcp_servers();
         let mut servers = Object::with_capacity(report.servers.len());
         for name in &report.servers {
@@ -234,7 +277,7 @@ impl Desk<'_> {
                 .errors
                 .push("Failed to build agent settings: the parts do not fit together".to_owned());
         }
-        Some(read?.show(&View::new(Expose::Masked)))
+        read
     }
 }
 
