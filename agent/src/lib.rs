@@ -7,6 +7,7 @@
 //! - [`child`]: programs that get secrets ([`inject`], from an [`arena`]) and nothing else of ours ([`isolate`]).
 //! - [`redact`]: masking of all that comes back.
 //! - [`tool`]: what an agent can do: a terminal, files, a task list.
+//! - [`workspace`]: what a client can do beside: commands, files, repositories.
 //! - [`json`]: trees whose texts are wiped; [`limits`]: every bound.
 
 pub mod arena;
@@ -27,3 +28,4 @@ pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod tool;
+pub mod workspace;
