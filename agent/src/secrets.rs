@@ -20,10 +20,12 @@ use crate::source::{Holder, Kept, Read, Rights, Source, check_lookup, is_secret_
 
 mod entry;
 mod error;
+mod gate;
 
 use entry::{Entry, Kind};
 pub use entry::{Listed, Shown};
 pub use error::Error;
+pub use gate::Gate;
 
 /// The header that names a session key of ours.
 const SESSION_KEY: &str = "X-Session-API-Key";

@@ -1,9 +1,12 @@
 //! Who is calling: session keys, and the rights that a route asks for.
 
+use std::sync::Arc;
+
 use hyper::HeaderMap;
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
-use strongroom_vault::Plaintext;
+use strongroom_agent::source::{Holder, KeyId, Rights};
+use strongroom_vault::{Name, Plaintext};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Error;
@@ -51,6 +54,36 @@ pub enum Caller {
     Owner,
 }
 
+impl Caller {
+    /// In whose name the secrets of the vault are read for this caller later on; `None` for one without rights.
+    #[must_use]
+    pub fn holder(self) -> Option<Holder> {
+        match self {
+            Self::Anyone => None,
+            Self::Local | Self::Owner => Some(Holder::Local),
+            // The place in the list goes through all rotations of the key in it.
+            Self::Key(number) => Some(Holder::Key(KeyId::new(&number.to_string()))),
+        }
+    }
+}
+
+/// Who may read what with a session key, for sources that are resolved later.
+pub struct KeyRights(pub Arc<Keys>);
+
+impl Rights for KeyRights {
+    fn holder(&self, key: &[u8]) -> Option<Holder> {
+        self.0.caller(key)?.holder()
+    }
+
+    /// Every key has every right, and a configuration that lists other keys than before does not say whether one was
+    /// rotated or withdrawn: what was set with it goes on working until it is removed.
+    fn may_read(&self, holder: &Holder, _: &Name) -> bool {
+        match holder {
+            Holder::Local | Holder::Key(_) => true,
+        }
+    }
+}
+
 /// The session keys, as digests only: the keys themselves are forgotten at start.
 pub struct Keys(Vec<[u8; 32]>);
 
@@ -78,11 +111,16 @@ impl Keys {
             (Peer::Network, Access::Owner) => return Err(Error::NoRoute),
             (Peer::Network, _) => {}
         }
+        let given = headers.get(SESSION_KEY).map(HeaderValue::as_bytes);
+        self.caller(given.unwrap_or_default()).ok_or(Error::NoKey)
+    }
+
+    /// Who has this key. Without keys, whoever calls is of this machine.
+    fn caller(&self, given: &[u8]) -> Option<Caller> {
         if self.0.is_empty() {
-            return Ok(Caller::Local);
+            return Some(Caller::Local);
         }
-        let given = headers.get(SESSION_KEY).ok_or(Error::NoKey)?;
-        self.find(given.as_bytes()).ok_or(Error::NoKey)
+        self.find(given)
     }
 
     /// Compares with every key, and in constant time, so that time tells nothing about them.
@@ -106,7 +144,6 @@ fn digest(key: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     fn keys(keys: &[&str]) -> Keys {
         Keys::new(keys.iter().map(|key| Plaintext::copy_of(key.as_bytes())))
@@ -141,6 +178,23 @@ mod tests {
     #[test]
     fn without_keys_the_header_is_ignored() {
         assert_eq!(admit(&keys(&[]), &["anything"]), Some(Caller::Local));
+    }
+
+    #[test]
+    fn what_a_key_has_set_outlives_the_key() {
+        let name = Name::new("A").unwrap();
+        let rights = |list: &[&str]| KeyRights(Arc::new(keys(list)));
+        let before = rights(&["first", "second"]);
+        assert_eq!(before.holder(b"firs"), None);
+        let holder = before.holder(b"second").unwrap();
+        assert_eq!(Some(&holder), Caller::Key(1).holder().as_ref());
+        assert!(before.may_read(&holder, &name));
+        let rotated = rights(&["first", "third"]);
+        assert_eq!(rotated.holder(b"second"), None);
+        assert_eq!(rotated.holder(b"third").as_ref(), Some(&holder));
+        assert!(rotated.may_read(&holder, &name));
+        assert_eq!(rights(&[]).holder(b"any"), Some(Holder::Local));
+        assert_eq!(Caller::Anyone.holder(), None);
     }
 
     #[test]

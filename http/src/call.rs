@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use hyper::Uri;
 use hyper::http::request::Parts;
+use strongroom_agent::isolate::Guard;
 use strongroom_agent::json::Json;
+use strongroom_agent::net::Network;
 use strongroom_agent::profiles::Trials;
+use strongroom_agent::secrets::Gate;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys};
@@ -31,8 +34,14 @@ pub struct State {
     pub trials: Trials,
     /// Where the secrets are in it.
     pub secrets: Namespace,
+    /// Lends these secrets to conversations, looks others up for them, and masks all of them.
+    pub gate: Gate,
+    /// What the children of this server are put behind.
+    pub guard: Guard,
+    /// The way to other servers.
+    pub network: Arc<Network>,
     /// Session keys.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     /// Allowed origins.
     pub origins: Origins,
     /// Where the server listens.

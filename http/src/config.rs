@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_agent::fernet;
+use strongroom_agent::isolate::Guard;
 use strongroom_agent::json::Text;
+use strongroom_agent::lookup;
+use strongroom_agent::net::Address;
 use strongroom_vault::{Key, Plaintext, Unlock};
 
 use crate::cors::Origins;
@@ -176,7 +179,10 @@ pub fn log_completions_folder(env: &Environment) -> Result<String, Unusable> {
 /// # Errors
 /// A variable or an address that can't be used.
 pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Config, Unusable> {
-    let (tokens, log_completions_folder) = (token_keys(env)?.keys(), log_completions_folder(env)?);
+    let (token_keys, log_completions_folder) = (token_keys(env)?, log_completions_folder(env)?);
+    let tokens = token_keys.keys();
+    let secret = token_keys.secret.into_iter().chain(token_keys.previous);
+    let masked = secret.map(|key| ("OH_SECRET_KEY", key)).collect();
     let mut keys = env.list("OH_SESSION_API_KEYS")?;
     let single = env.secret("SESSION_API_KEY");
     if keys.is_empty() {
@@ -204,12 +210,37 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         addresses,
         keys,
         tokens,
+        masked,
+        lookup: lookup::Options {
+            urls: own_urls(env)?,
+            ..lookup::Options::default()
+        },
+        guard: Guard::off(),
         log_completions_folder,
         origins: origins(env)?,
         root: root(env)?,
         build,
         log: log(env)?,
     })
+}
+
+/// Under which further URLs this server is reached.
+fn own_urls(env: &Environment) -> Result<Vec<String>, Unusable> {
+    let mut urls = Vec::new();
+    if let Some(url) = env.text("OH_INTERNAL_SERVER_URL")? {
+        Address::parse(url).map_err(|_| Unusable {
+            what: "OH_INTERNAL_SERVER_URL",
+            why: "is not the URL of this server as its clients' machines see it, such as http://agent:8000",
+        })?;
+        urls.push(url.to_owned());
+    }
+    // This one may also be no more than a path.
+    let web = env.text("OH_WEB_URL")?;
+    urls.extend(
+        web.filter(|url| Address::parse(url).is_ok())
+            .map(str::to_owned),
+    );
+    Ok(urls)
 }
 
 /// The path of `OH_WEB_URL`, under which a proxy shows this server.
@@ -396,6 +427,36 @@ mod tests {
             assert_eq!(root(none), "", "{none}");
         }
         assert!(super::root(&env(&[("OH_WEB_URL", "http://h/a b")])).is_err());
+    }
+
+    #[test]
+    fn a_server_knows_its_further_urls() {
+        let urls = |pairs: &[(&str, &str)]| {
+            let config = server(None, 0, &mut env(pairs));
+            config.map(|config| config.lookup.urls)
+        };
+        let web = ("OH_WEB_URL", "https://h.example/base/");
+        let internal = ("OH_INTERNAL_SERVER_URL", "http://agent:8000");
+        assert_eq!(urls(&[]).ok().unwrap(), [""; 0]);
+        assert_eq!(urls(&[web, internal]).ok().unwrap(), [internal.1, web.1]);
+        assert_eq!(urls(&[("OH_WEB_URL", "/base")]).ok().unwrap(), [""; 0]);
+        let wrong = urls(&[("OH_INTERNAL_SERVER_URL", "leak://x")]);
+        let wrong = wrong.err().unwrap().to_string();
+        assert!(
+            wrong.starts_with("OH_INTERNAL_SERVER_URL is not") && !wrong.contains("leak"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
+    fn the_keys_of_the_environment_are_masked() {
+        let pairs = [
+            ("OH_SECRET_KEY", "now"),
+            ("OH_PREVIOUS_SECRET_KEYS_0", "then"),
+        ];
+        let config = server(None, 0, &mut env(&pairs)).ok().unwrap();
+        let masked = config.masked.iter().map(|(_, key)| key.expose());
+        assert_eq!(masked.collect::<Vec<_>>(), [&b"now"[..], b"then"]);
     }
 
     #[test]

@@ -116,6 +116,11 @@ pub enum Entry<'a> {
         /// The system's answer.
         error: &'a std::io::Error,
     },
+    /// What has to be masked could not be read in: no conversation gets a secret.
+    NotMasked {
+        /// Why.
+        error: &'a strongroom_agent::secrets::Error,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -131,7 +136,7 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
-            Self::Fault { .. } => Level::Error,
+            Self::Fault { .. } | Self::NotMasked { .. } => Level::Error,
             Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
             Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
             Self::Request { .. } => Level::Debug,
@@ -144,6 +149,7 @@ impl Entry<'_> {
             Self::Fault { .. } => "fault",
             Self::NoConnection { .. } => "accept failed",
             Self::NoCommands { .. } => "no socket for commands of this machine",
+            Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -171,6 +177,12 @@ impl Entry<'_> {
             ],
             Self::NoConnection { error } | Self::NoCommands { error } => {
                 vec![("error", Json::text(&error.to_string()))]
+            }
+            Self::NotMasked { error } => {
+                let source = std::error::Error::source(error);
+                let source = source.map(|source| format!(": {source}"));
+                let whole = error.to_string() + &source.unwrap_or_default();
+                vec![("error", Json::text(&whole))]
             }
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],

@@ -9,15 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_agent::fernet;
+use strongroom_agent::isolate::Guard;
+use strongroom_agent::lender::Lender;
+use strongroom_agent::lookup::{self, Lookup};
+use strongroom_agent::net::Network;
 use strongroom_agent::openhands::SECRETS;
 use strongroom_agent::profiles::Trials;
+use strongroom_agent::redact::ValueId;
+use strongroom_agent::secrets::{self, Gate, Resolver};
 use strongroom_agent::settings::Store;
 use strongroom_vault::{Namespace, Plaintext, Vault};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::auth::{Keys, Peer};
+use crate::auth::{KeyRights, Keys, Peer};
 use crate::body::Bodies;
 use crate::call::{Clock, State};
 use crate::config::Build;
@@ -38,6 +44,13 @@ pub struct Config {
     pub keys: Vec<Plaintext>,
     /// Keys of Fernet tokens.
     pub tokens: fernet::Keys,
+    /// What else is never to be seen in what an agent does, by names for messages: the keys of the environment. Session
+    /// keys are among it already.
+    pub masked: Vec<(&'static str, Plaintext)>,
+    /// What is asked of the servers that a LookupSecret names. Where this server listens is added.
+    pub lookup: lookup::Options,
+    /// What its children are put behind.
+    pub guard: Guard,
     /// Where exchanges with models are written if the settings say nothing else.
     pub log_completions_folder: String,
     /// Which pages may use it.
@@ -51,12 +64,15 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Any free port of 127.0.0.1, no key.
+    /// Any free port of 127.0.0.1, no key, no isolation.
     fn default() -> Self {
         Self {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             keys: Vec::new(),
             tokens: fernet::Keys::none(),
+            masked: Vec::new(),
+            lookup: lookup::Options::default(),
+            guard: Guard::off(),
             log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
             root: String::new(),
@@ -95,6 +111,10 @@ pub enum BindError {
     AnyOrigin,
     /// The vault does not take the server's namespace.
     Vault(strongroom_vault::Error),
+    /// A further URL of the server can't be used.
+    Url(String),
+    /// A key can't be masked, or there are no random bytes to mask with.
+    Secrets(secrets::Error),
     /// The address can't be had.
     Io(Option<SocketAddr>, io::Error),
 }
@@ -112,6 +132,8 @@ impl fmt::Display for BindError {
                  web page could read every secret. Set SESSION_API_KEY, or name the origins",
             ),
             Self::Vault(error) => error.fmt(f),
+            Self::Url(why) => write!(f, "a URL of this server can't be used: {why}"),
+            Self::Secrets(error) => error.fmt(f),
             Self::Io(Some(address), error) => write!(
                 f,
                 "can't listen on {address}: {error}; choose another --port or --host, or end the program that uses it"
@@ -126,7 +148,8 @@ impl std::error::Error for BindError {
         match self {
             Self::Io(_, error) => Some(error),
             Self::Vault(error) => Some(error),
-            Self::NeedsKey(_) | Self::AnyOrigin => None,
+            Self::Secrets(error) => Some(error),
+            Self::NeedsKey(_) | Self::AnyOrigin | Self::Url(_) => None,
         }
     }
 }
@@ -152,6 +175,7 @@ impl Server {
             .map_err(|error| BindError::Io(None, error))?;
         let state = state(config, bound, vault)?;
         let socket = owner_socket(&state);
+        read_in(&state);
         Ok(Self {
             listener,
             socket,
@@ -228,12 +252,36 @@ pub(crate) fn state(
 ) -> Result<Arc<State>, BindError> {
     let folder = config.log_completions_folder;
     let store = Store::new(vault.clone(), config.tokens, folder).map_err(BindError::Vault)?;
+    let store = Arc::new(store);
+    let lender = Lender::unread(&vault).map_err(BindError::Secrets)?;
+    let learn = |source, name: &str, key| {
+        let learnt = lender.learn(&ValueId::new(source, name), key);
+        learnt.map_err(BindError::Secrets)
+    };
+    for (number, key) in config.keys.iter().enumerate() {
+        learn("session key", &number.to_string(), key)?;
+    }
+    for (number, (name, key)) in config.masked.iter().enumerate() {
+        learn(name, &number.to_string(), key)?;
+    }
+    let keys = Arc::new(Keys::new(config.keys));
+    let network = Network::system();
+    let mut options = config.lookup;
+    options.listeners.push(bound);
+    let resolver = Resolver {
+        lender,
+        lookup: Lookup::new(options, network.clone()).map_err(BindError::Url)?,
+        rights: Box::new(KeyRights(keys.clone())),
+    };
     Ok(Arc::new(State {
         vault,
-        settings: Arc::new(store),
-        trials: Trials::default(),
+        gate: Gate::new(resolver, store.clone()),
+        settings: store,
+        guard: config.guard,
+        trials: Trials::over(network.clone()),
+        network,
         secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
-        keys: Keys::new(config.keys),
+        keys,
         origins: config.origins,
         bound,
         root: config.root,
@@ -244,6 +292,17 @@ pub(crate) fn state(
         clock: Clock::default(),
         requests: 0.into(),
     }))
+}
+
+/// Begins to read in what has to be masked, beside everything else: whoever needs it waits for it at the gate, and
+/// is told if it fails there.
+fn read_in(state: &Arc<State>) {
+    let state = state.clone();
+    tokio::spawn(async move {
+        if let Err(error) = state.gate.resolver().await {
+            state.log.write(&Entry::NotMasked { error: &error });
+        }
+    });
 }
 
 /// The first of `addresses` that can be had, with a backlog of our own.

@@ -136,16 +136,6 @@ impl<'a> Desk<'a> {
         self.settings()?.answer(expose)
     }
 
-    /// Lends every secret of the settings and of the LLM profiles to `visit`, for a redactor that has to know
-    /// them.
-    ///
-    /// # Errors
-    /// When something stored cannot be read.
-    pub fn each_secret(&self, visit: &mut dyn FnMut(&str)) -> Result<(), SettingsError> {
-        self.settings()?.each_secret(visit);
-        crate::profiles::llm::each_secret(self, visit)
-    }
-
     /// Runs one call; if it fails, the desk is as before.
     pub(crate) fn attempt<T>(
         &mut self,

@@ -8,6 +8,7 @@ use super::fault::hidden;
 use super::field::{Field, Map, Reading, Source};
 use crate::fernet::{self, Keys};
 use crate::json::{Json, Text};
+use crate::limits::MASKED_VALUE_BYTES_MAX;
 
 /// What stands for a secret that is set.
 pub const MASK: &str = "**********";
@@ -144,6 +145,14 @@ impl Field for Secret {
         run: &mut Reading<'_>,
     ) -> Option<Option<Self>> {
         match input {
+            Json::Text(text)
+                if run.source != Source::Stored && text.expose().len() > MASKED_VALUE_BYTES_MAX =>
+            {
+                // What can't be masked is not to be used.
+                let said = format!("String should have at most {MASKED_VALUE_BYTES_MAX} bytes");
+                let fault = run.fault("string_too_long", &said, hidden(input));
+                run.refuse(fault)
+            }
             Json::Text(text) => read_text(text.expose(), base, run),
             _ => {
                 let fault = run.fault(

@@ -12,8 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
 
 use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
+use super::masks::Masks;
 use super::{Expose, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
+use crate::lender::Lender;
 use crate::limits::SETTINGS_CALLS_MAX;
 use crate::openhands::{self, ExportError, ImportError, Report, State};
 
@@ -85,11 +87,14 @@ pub struct Store {
     /// Held by whoever has the turn.
     turn: Mutex<()>,
     masked: Masked,
+    masks: OnceLock<Masks>,
 }
 
 /// A call that gives its answer once it is known whether its changes were stored.
 type Job = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
-type Finish = Box<dyn FnOnce(Option<&Arc<strongroom_vault::Error>>) + Send>;
+type Finish = Box<dyn FnOnce(Option<&Failure>) + Send>;
+/// Why changes were not stored: of the vault, or of the masks.
+type Failure = Arc<dyn std::error::Error + Send + Sync>;
 
 /// The answer of a call, in whoever's turn it was given.
 struct Slot<T>(Mutex<Option<Result<T, SettingsError>>>);
@@ -133,6 +138,7 @@ impl Store {
             waiting,
             turn,
             masked,
+            masks: OnceLock::new(),
         })
     }
 
@@ -153,6 +159,37 @@ impl Store {
     #[must_use]
     pub fn vault(&self) -> &Vault {
         &self.shelf.vault
+    }
+
+    /// From now on every secret of a change is known to `lender` before it is stored. The first call counts.
+    pub fn mask_with(&self, lender: Lender) {
+        self.masks.get_or_init(|| Masks::new(lender));
+    }
+
+    /// Makes all secrets that are stored known to the lender of [`mask_with`](Self::mask_with), in all versions that
+    /// the vault keeps. From then on a change whose secrets can't be masked is refused.
+    ///
+    /// # Errors
+    /// [`secrets::Error::Vault`](crate::secrets::Error::Vault) and [`Mask`](crate::secrets::Error::Mask).
+    pub fn learn_all(&self) -> Result<(), crate::secrets::Error> {
+        let Some(masks) = self.masks.get() else {
+            return Ok(());
+        };
+        let shelf = &self.shelf;
+        self.with_site(|site| masks.learn_all(&shelf.vault, &shelf.spaces, site))
+    }
+
+    /// What makes secrets known before they are stored.
+    pub(crate) fn masks(&self) -> Option<&Masks> {
+        self.masks.get()
+    }
+
+    /// Makes the secrets of these changes known.
+    pub(crate) fn expect(&self, changes: &[Change]) -> Result<(), crate::secrets::Error> {
+        match self.masks.get() {
+            Some(masks) => self.with_site(|site| masks.expect(changes, site)),
+            None => Ok(()),
+        }
     }
 
     /// Runs a call that only reads.
@@ -243,23 +280,25 @@ impl Store {
         let failure = if changes.is_empty() {
             None
         } else {
-            self.commit(changes).err().map(Arc::new)
+            self.commit(changes).err()
         };
         for finish in finishes {
             finish(failure.as_ref());
         }
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), strongroom_vault::Error> {
+    fn commit(&self, changes: Vec<Change>) -> Result<(), Failure> {
+        self.expect(&changes).map_err(failed)?;
         let transaction = self
             .shelf
             .spaces
-            .with_changes(Transaction::new(), changes)?;
+            .with_changes(Transaction::new(), changes)
+            .map_err(failed)?;
         let stored = self.shelf.vault.commit(transaction);
         let mut kept = lock(&self.masked.kept);
         self.masked.generation.fetch_add(1, Ordering::AcqRel);
         *kept = None;
-        stored.map(drop)
+        stored.map(drop).map_err(failed)
     }
 
     /// Forgets what was kept of the settings, after they were changed past this store.
@@ -298,6 +337,10 @@ impl Store {
             log_completions_folder: &self.log_completions_folder,
         })
     }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Arc::new(error)
 }
 
 impl Shown {

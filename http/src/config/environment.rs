@@ -31,6 +31,7 @@ const VARIABLES: &[(&str, bool)] = &[
     ("OH_ALLOW_CORS_ORIGINS", true),
     ("OH_ALLOW_CORS_ORIGIN_REGEX", false),
     ("OH_WEB_URL", false),
+    ("OH_INTERNAL_SERVER_URL", false),
     ("OPENHANDS_AGENT_SERVER_CONFIG_PATH", false),
     ("DEBUG", false),
     ("DOCKER_HOST_ADDR", false),

@@ -63,9 +63,12 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
     let (vault, secrets) = target(&call.state);
+    let lender = call.state.gate.lender().clone();
     call.state
         .pool
         .write(move || {
+            // Masked before anyone can read it. One that can't be masked is stored all the same, and not lent.
+            let _ = lender.expect(&name, &put.value);
             let written = vault.put(&secrets, &name, put);
             drop(room);
             written
