@@ -216,6 +216,8 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
             ..lookup::Options::default()
         },
         guard: Guard::off(),
+        workspace_root: None,
+        hidden: Vec::new(),
         log_completions_folder,
         origins: origins(env)?,
         root: root(env)?,

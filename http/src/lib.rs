@@ -45,6 +45,8 @@ pub mod error;
 pub mod harden;
 pub mod limits;
 pub mod log;
+pub mod multipart;
+pub mod pieces;
 pub mod pool;
 pub mod reply;
 pub mod router;

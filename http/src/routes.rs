@@ -6,16 +6,21 @@ use std::pin::Pin;
 use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
-use crate::limits::{SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX};
+use crate::limits::{COMMAND_BODY_BYTES_MAX, SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX};
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
+pub mod bash;
+pub mod cookie;
+pub mod file;
+pub mod git;
 pub mod health;
 pub mod openapi;
 pub mod owner;
 pub mod profiles;
 pub mod secrets;
 pub mod settings;
+pub mod tools;
 
 /// What a handler comes to.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
@@ -28,11 +33,22 @@ pub struct Route {
     pub pattern: &'static str,
     /// The right that the caller needs.
     pub access: Access,
-    /// The longest body in bytes; `None` where a body is not read.
-    pub body_bytes_max: Option<usize>,
+    /// What is read of a body.
+    pub reads: Reads,
     /// The function that answers.
     pub handler: fn(Call) -> Answer,
     prefix: &'static str,
+}
+
+/// What a route reads of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing.
+    Nothing,
+    /// All of it, up to so many bytes, before the handler runs.
+    Whole(usize),
+    /// What its handler takes of it as it arrives, without a bound.
+    Stream,
 }
 
 impl Row for Route {
@@ -56,13 +72,14 @@ macro_rules! routes {
             method: stringify!($method),
             pattern: $pattern,
             access: Access::$access,
-            body_bytes_max: routes!(@body $body),
+            reads: routes!(@body $body),
             handler: |call| Box::pin($module::$handler(call)),
             prefix: prefix($pattern),
         }),+];
     };
-    (@body NoBody) => { None };
-    (@body $limit:ident) => { Some($limit) };
+    (@body NoBody) => { Reads::Nothing };
+    (@body Stream) => { Reads::Stream };
+    (@body $limit:ident) => { Reads::Whole($limit) };
 }
 
 // The order matters for one thing: a wrong method is told the method of the first row with its path.
@@ -106,6 +123,20 @@ routes! {
     POST   "/api/meta-profiles/{name}"          WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_save;
     DELETE "/api/meta-profiles/{name}"          WriteSettings NoBody                  => profiles::meta_delete;
     POST   "/api/meta-profiles/{name}/activate" WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_activate;
+    POST   "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::give;
+    DELETE "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::take;
+    GET    "/api/tools/"                        Workspace     NoBody                  => tools::list;
+    GET    "/api/tools/catalog"                 Workspace     NoBody                  => tools::catalog;
+    POST   "/api/bash/start_bash_command"       Workspace     COMMAND_BODY_BYTES_MAX  => bash::start;
+    POST   "/api/bash/execute_bash_command"     Workspace     COMMAND_BODY_BYTES_MAX  => bash::execute;
+    POST   "/api/bash/bash_commands/{id}/stop"  Workspace     NoBody                  => bash::stop;
+    GET    "/api/bash/bash_events/search"       Workspace     NoBody                  => bash::search;
+    GET    "/api/bash/bash_events/{id}"         Workspace     NoBody                  => bash::event;
+    DELETE "/api/bash/bash_events"              Workspace     NoBody                  => bash::clear;
+    POST   "/api/file/upload"                   Workspace     Stream                  => file::upload;
+    GET    "/api/file/download"                 Workspace     NoBody                  => file::download;
+    GET    "/api/git/changes"                   Workspace     NoBody                  => git::changes;
+    GET    "/api/git/diff"                      Workspace     NoBody                  => git::diff;
 }
 
 routes! {
@@ -179,10 +210,17 @@ mod tests {
 
     #[test]
     fn only_methods_with_a_body_read_one() {
+        let without = [
+            "/api/bash/bash_commands/{id}/stop",
+            "/api/auth/workspace-session",
+        ];
         for row in ROUTES {
+            if without.contains(&row.pattern) {
+                continue;
+            }
             let may = ["PUT", "POST", "PATCH"].contains(&row.method);
             assert_eq!(
-                row.body_bytes_max.is_some(),
+                row.reads != Reads::Nothing,
                 may,
                 "{} {}",
                 row.method,

@@ -213,6 +213,43 @@ impl Git {
         })
     }
 
+    /// What a commit changed in a file, which need not be there any more.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn committed(&self, path: &Path, name: &str) -> Result<Diff, Failure> {
+        let (place, rest) = self.ground.reach(&self.absolute(path)?)?;
+        let mut real = place.real().to_owned();
+        real.extend(&rest);
+        let repository = match self.above(&real) {
+            Some(top) => self.repository(&top)?,
+            None => None,
+        };
+        let Some(repository) = repository else {
+            return Ok(Diff::default());
+        };
+        let missing = || Failure::NoFile(self.masked(real.as_os_str().as_bytes()));
+        let below = real.strip_prefix(repository.top()).map_err(|_| missing())?;
+        let commit = repository.commit(name)?.ok_or(Failure::NoCommit)?;
+        let parent = repository.commit(&format!("{commit}^"))?;
+        let modified = repository.blob(&commit, below.as_os_str())?;
+        let original = match parent {
+            Some(parent) => repository.blob(&parent, below.as_os_str())?,
+            None => None,
+        };
+        if modified.is_none() && original.is_none() {
+            return Err(missing());
+        }
+        let shown = |side: Option<Vec<u8>>| {
+            let side = side.unwrap_or_default();
+            Some(self.masked(lines(&String::from_utf8_lossy(&side)).as_bytes()))
+        };
+        Ok(Diff {
+            modified: shown(modified),
+            original: shown(original),
+        })
+    }
+
     /// The text of a file; empty for what is none.
     fn present(&self, place: &Pinned) -> Result<String, Failure> {
         if !place.is_file() {

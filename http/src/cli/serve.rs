@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -24,6 +25,9 @@ pub(super) struct Arguments {
     /// Port to listen on; 0 takes any that is free
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Keep working directories, files and repositories to this tree
+    #[arg(long, value_name = "DIR")]
+    workspace_root: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -72,7 +76,10 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     let mut notes: Vec<String> = harden().into_iter().map(str::to_owned).collect();
     notes.extend(arguments.foreign.notes().into_iter().map(str::to_owned));
     notes.extend_from_slice(env.notes());
-    let config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
+    let mut config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
+    config.workspace_root.clone_from(&arguments.workspace_root);
+    let keys = [&arguments.place.identity, &arguments.place.secret_key_file];
+    config.hidden = keys.into_iter().flatten().cloned().collect();
     let open_to_all = config.keys.is_empty();
     let runtime = Builder::new_current_thread()
         .enable_io()
