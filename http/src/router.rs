@@ -120,7 +120,7 @@ pub fn find<'t, R: Row>(table: &'t [R], method: &str, path: &str) -> Found<'t, R
         return Found::Slash;
     }
     let with = format!("{path}/");
-    if table.iter().any(|row| fit(row, &with).is_some()) {
+    if !path.is_empty() && table.iter().any(|row| fit(row, &with).is_some()) {
         return Found::NoSlash;
     }
     Found::Nothing

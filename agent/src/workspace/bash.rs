@@ -121,7 +121,8 @@ impl Bash {
     pub fn start(&self, request: Request) -> Result<Started, NotStarted> {
         let shared = &self.0;
         let place = shared.place(request.cwd.as_deref())?;
-        let id = Id::fresh().map_err(|error| NotStarted::System(error.into()))?;
+        let id = Id::fresh()
+            .map_err(|error| NotStarted::System(std::io::Error::other(error.to_string())))?;
         let (watched, stop) = std::io::pipe().map_err(NotStarted::System)?;
         {
             let mut running = shared.running();

@@ -144,7 +144,7 @@ impl Ground {
     /// What is at `path`.
     ///
     /// # Errors
-    /// [`Refused`]. What lies outside the root is refused in the same way whether there is anything or not.
+    /// [`Refused`]. What may not be reached is refused in the same way whether there is anything or not.
     pub fn pin(&self, path: &Path) -> Result<Pinned, Refused> {
         if !path.is_absolute() {
             return Err(Refused::Relative);
@@ -154,11 +154,10 @@ impl Ground {
         }
         match open(path) {
             Ok(handle) => self.admit(handle, path),
-            Err(error) if self.root.is_some() => {
+            Err(error) => {
                 self.nearest(path)?;
                 Err(error.into())
             }
-            Err(error) => Err(error.into()),
         }
     }
 
