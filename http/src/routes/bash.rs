@@ -88,23 +88,13 @@ fn read_request(body: &Json) -> Result<Request, Error> {
     };
     let mut flaws = Vec::new();
     let command = match fields.get("command") {
-        None => {
-            flaws.push(Flaw::missing("command", body.duplicate()));
-            None
-        }
-        Some(Json::Text(text)) => Some(text.expose().to_owned()),
-        Some(other) => {
-            flaws.push(Flaw::no_text("command", other.duplicate()));
-            None
-        }
+        None => Err(Flaw::missing("command", body.duplicate())),
+        Some(given) => text("command", given),
     };
+    let command = command.map_err(|flaw| flaws.push(flaw)).ok();
     let cwd = match fields.get("cwd") {
         None | Some(Json::Null) => None,
-        Some(Json::Text(text)) => Some(text.expose().to_owned()),
-        Some(other) => {
-            flaws.push(Flaw::no_text("cwd", other.duplicate()));
-            None
-        }
+        Some(given) => text("cwd", given).map_err(|flaw| flaws.push(flaw)).ok(),
     };
     let timeout = match fields.get("timeout") {
         None => Some(BASH_TIMEOUT_SECONDS_DEFAULT),
@@ -128,6 +118,11 @@ fn read_request(body: &Json) -> Result<Request, Error> {
     }
 }
 
+fn text(field: &'static str, given: &Json) -> Result<String, Flaw> {
+    let text = given.as_text().map(str::to_owned);
+    text.ok_or_else(|| Flaw::no_text(field, given.duplicate()))
+}
+
 /// Whole seconds; a time that is over before it begins is none.
 fn seconds(value: &Json) -> Option<u64> {
     let whole = match value {
@@ -135,8 +130,7 @@ fn seconds(value: &Json) -> Option<u64> {
             real if real.fract() == 0.0 => number.as_i64().unwrap_or(real as i64),
             _ => return None,
         },
-        Json::Text(text) => text.expose().trim().parse().ok()?,
-        _ => return None,
+        text => text.as_text()?.trim().parse().ok()?,
     };
     Some(u64::try_from(whole).unwrap_or(0))
 }
