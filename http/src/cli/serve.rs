@@ -148,7 +148,7 @@ fn guard(arguments: &Arguments, env: &Environment, dir: &Path) -> Result<Guard, 
 /// What a person has to know, and nothing secret.
 fn greeting(
     address: SocketAddr,
-    Open { opened, dir, .. }: &Open,
+    Open { vault, opened, dir }: &Open,
     open_to_all: bool,
     isolation: &Availability,
     notes: &[String],
@@ -189,6 +189,12 @@ fn greeting(
     } else {
         "Access: send a session key (SESSION_API_KEY or OH_SESSION_API_KEYS) in the header X-Session-API-Key."
     });
+    if !vault.keys_are_locked() {
+        text.push_str(
+            "\nNote: the system does not lock the memory of the vault's keys, so they may be written to swap; allow it \
+             some 64 KiB (ulimit -l, LimitMEMLOCK=).",
+        );
+    }
     let _ = write!(text, "\nIsolation of the agent: {isolation}.");
     for note in notes {
         let _ = write!(text, "\nNote: {note}.");
