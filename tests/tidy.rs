@@ -18,6 +18,7 @@ const UNSAFE: &[&str] = &[
     "http/src/environ.rs",
     "http/src/scrub.rs",
     "vault/src/alloc.rs",
+    "vault/src/locked.rs",
 ];
 
 /// The only modules that may look at a secret's bytes or at a text of a JSON tree, tests left out. A directory stands
@@ -27,6 +28,7 @@ const EXPOSE: &[&str] = &[
     "agent/src/inject/handed.rs",       // into a file for a child
     "agent/src/json.rs",                // its own texts
     "agent/src/json/write.rs",          // into a body
+    "agent/src/lender.rs",              // copies, for a redactor elsewhere
     "agent/src/llm/body.rs",            // the settings' own members of a request
     "agent/src/llm/client.rs",          // the key, to find it in a provider's error
     "agent/src/tool/terminal/shell.rs", // values, into the pipe that the shell reads
@@ -47,6 +49,7 @@ const EXPOSE: &[&str] = &[
     "http/src/log.rs",                  // the line that is written, which holds no secret
     "http/src/reply.rs",                // a value, onto the wire
     "http/src/routes/secrets.rs",       // the fields of a body
+    "http/src/several.rs",              // values, into one body
     "http/src/transfer.rs",             // what a command sends through the server
     "vault/src/cache.rs",               // values, re-sealed
     "vault/src/keys.rs",                // the keys themselves

@@ -269,7 +269,28 @@ fn the_data_directory_is_out_of_reach() {
     assert_eq!(down.status, 403, "{}", down.text());
     let body = json!({"command": "pwd", "cwd": data});
     assert_eq!(bash(&mut wire, "execute_bash_command", &body).status, 422);
-    assert_eq!(wire.value("X"), None);
+    let ready = wire.call("GET", "/ready?details", None).text();
+    if ready.contains("namespace") {
+        for command in [
+            "cat $D/vault",
+            "ls -A $D; ls $D/keys",
+            "echo x > $D/new",
+            "cat $D/../door/vault",
+        ] {
+            let command = command.replace("$D", data.to_str().unwrap());
+            let told = bash(
+                &mut wire,
+                "execute_bash_command",
+                &json!({"command": command}),
+            )
+            .json();
+            assert_eq!(told["stdout"], json!(null), "{command}: {told}");
+            assert_ne!(told["exit_code"], 0, "{command}");
+        }
+        assert!(!data.join("new").exists());
+    } else {
+        eprintln!("not isolated here: {ready}");
+    }
     server.stop();
 }
 

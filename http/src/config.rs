@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_agent::fernet;
-use strongroom_agent::isolate::Guard;
+use strongroom_agent::isolate::{Guard, Isolation};
 use strongroom_agent::json::Text;
 use strongroom_agent::lookup;
 use strongroom_agent::net::Address;
@@ -165,6 +165,21 @@ pub fn token_keys(env: &Environment) -> Result<TokenKeys, Unusable> {
     })
 }
 
+/// Copies of all keys of this server that the environment holds, by names for messages.
+///
+/// # Errors
+/// A list that is none.
+pub fn own_keys(env: &Environment) -> Result<Vec<(&'static str, Plaintext)>, Unusable> {
+    let named = |name| move |key| (name, key);
+    let secret = env.copy("OH_SECRET_KEY").map(named("OH_SECRET_KEY"));
+    let session = env.copy("SESSION_API_KEY").map(named("SESSION_API_KEY"));
+    let mut keys: Vec<_> = secret.into_iter().chain(session).collect();
+    for name in ["OH_PREVIOUS_SECRET_KEYS", "OH_SESSION_API_KEYS"] {
+        keys.extend(env.copies(name)?.into_iter().map(named(name)));
+    }
+    Ok(keys)
+}
+
 /// Where exchanges with models are written if the settings say nothing else.
 ///
 /// # Errors
@@ -179,10 +194,8 @@ pub fn log_completions_folder(env: &Environment) -> Result<String, Unusable> {
 /// # Errors
 /// A variable or an address that can't be used.
 pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Config, Unusable> {
-    let (token_keys, log_completions_folder) = (token_keys(env)?, log_completions_folder(env)?);
-    let tokens = token_keys.keys();
-    let secret = token_keys.secret.into_iter().chain(token_keys.previous);
-    let masked = secret.map(|key| ("OH_SECRET_KEY", key)).collect();
+    let (tokens, log_completions_folder) = (token_keys(env)?.keys(), log_completions_folder(env)?);
+    let masked = own_keys(env)?;
     let mut keys = env.list("OH_SESSION_API_KEYS")?;
     let single = env.secret("SESSION_API_KEY");
     if keys.is_empty() {
@@ -212,8 +225,9 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         tokens,
         masked,
         lookup: lookup::Options {
+            listeners: Vec::new(),
             urls: own_urls(env)?,
-            ..lookup::Options::default()
+            deny_private: env.is_true("STRONGROOM_LOOKUP_DENY_PRIVATE")?,
         },
         guard: Guard::off(),
         workspace_root: None,
@@ -223,6 +237,22 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         root: root(env)?,
         build,
         log: log(env)?,
+    })
+}
+
+/// How children are isolated: as the command line says, else `STRONGROOM_ISOLATE`, else where the system allows it.
+///
+/// # Errors
+/// For another word.
+pub fn isolation(given: Option<Isolation>, env: &Environment) -> Result<Isolation, Unusable> {
+    let word = match given {
+        Some(given) => return Ok(given),
+        None => env.text("STRONGROOM_ISOLATE")?,
+    };
+    let why = "is none of auto, require, off";
+    let what = "STRONGROOM_ISOLATE";
+    word.map_or(Ok(Isolation::default()), |word| {
+        word.parse().map_err(|_| Unusable { what, why })
     })
 }
 
@@ -448,6 +478,18 @@ mod tests {
             wrong.starts_with("OH_INTERNAL_SERVER_URL is not") && !wrong.contains("leak"),
             "{wrong}"
         );
+    }
+
+    #[test]
+    fn the_command_line_says_how_to_isolate_before_the_environment_does() {
+        let ask = |given, word| isolation(given, &env(&[("STRONGROOM_ISOLATE", word)]));
+        assert_eq!(ask(None, ""), Ok(Isolation::Auto));
+        assert_eq!(ask(None, "require"), Ok(Isolation::Require));
+        assert_eq!(ask(Some(Isolation::Off), "require"), Ok(Isolation::Off));
+        assert!(ask(None, "on").is_err());
+        let deny = [("STRONGROOM_LOOKUP_DENY_PRIVATE", "yes")];
+        let config = server(None, 0, &mut env(&deny)).ok().unwrap();
+        assert!(config.lookup.deny_private);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strongroom_agent::isolate::Availability;
 use strongroom_agent::json::{Json, Object};
 
 use crate::error::Error;
@@ -116,6 +117,11 @@ pub enum Entry<'a> {
         /// The system's answer.
         error: &'a std::io::Error,
     },
+    /// Whether children are kept away from the vault's keys.
+    Isolation {
+        /// How, or why not and what helps.
+        how: &'a Availability,
+    },
     /// What has to be masked could not be read in: no conversation gets a secret.
     NotMasked {
         /// Why.
@@ -138,7 +144,10 @@ impl Entry<'_> {
         match self {
             Self::Fault { .. } | Self::NotMasked { .. } => Level::Error,
             Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
-            Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
+            Self::Isolation {
+                how: Availability::Refused(_),
+            } => Level::Warn,
+            Self::Isolation { .. } | Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
             Self::Request { .. } => Level::Debug,
         }
     }
@@ -149,6 +158,7 @@ impl Entry<'_> {
             Self::Fault { .. } => "fault",
             Self::NoConnection { .. } => "accept failed",
             Self::NoCommands { .. } => "no socket for commands of this machine",
+            Self::Isolation { .. } => "isolation of the agent",
             Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
@@ -178,6 +188,7 @@ impl Entry<'_> {
             Self::NoConnection { error } | Self::NoCommands { error } => {
                 vec![("error", Json::text(&error.to_string()))]
             }
+            Self::Isolation { how } => vec![("how", Json::text(&how.to_string()))],
             Self::NotMasked { error } => {
                 let source = std::error::Error::source(error);
                 let source = source.map(|source| format!(": {source}"));

@@ -145,6 +145,8 @@ routes! {
     GET    "/local/verify"   Owner NoBody                  => owner::verify;
     DELETE "/local/deleted"  Owner NoBody                  => owner::purge;
     POST   "/local/transfer" Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
+    GET    "/local/credentials"     Owner NoBody           => owner::credentials;
+    GET    "/local/versions/{name}" Owner NoBody           => owner::versions;
 }
 
 #[cfg(test)]

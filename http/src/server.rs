@@ -47,8 +47,8 @@ pub struct Config {
     pub keys: Vec<Plaintext>,
     /// Keys of Fernet tokens.
     pub tokens: fernet::Keys,
-    /// What else is never to be seen in what an agent does, by names for messages: the keys of the environment. Session
-    /// keys are among it already.
+    /// What else is never to be seen in what an agent does, by names for messages: the keys of the environment. Those of
+    /// `keys` are among it already.
     pub masked: Vec<(&'static str, Plaintext)>,
     /// What is asked of the servers that a LookupSecret names. Where this server listens is added.
     pub lookup: lookup::Options,
@@ -187,6 +187,8 @@ impl Server {
             .map_err(|error| BindError::Io(None, error))?;
         let state = state(config, bound, vault)?;
         let socket = owner_socket(&state);
+        let isolation = state.guard.availability();
+        state.log.write(&Entry::Isolation { how: &isolation });
         read_in(&state);
         Ok(Self {
             listener,
@@ -199,6 +201,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.state.bound
+    }
+
+    /// What all requests share, for a program that does more with it than serve.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
     }
 
     /// Serves until `shutdown` is ready; then finishes what is in flight, for
@@ -356,7 +364,7 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
 
 /// The socket for commands, if the vault is in a directory. A server without it is still one: the log says so.
 fn owner_socket(state: &State) -> Option<OwnerSocket> {
-    match OwnerSocket::bind(state.vault.dir()?) {
+    match OwnerSocket::bind(state.vault.dir()?, state.guard.clone()) {
         Ok(socket) => Some(socket),
         Err(error) => {
             state.log.write(&Entry::NoCommands { error: &error });

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
 
 use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
-use super::masks::Masks;
+use super::masks::{Masks, each_version};
 use super::{Expose, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
 use crate::lender::Lender;
@@ -177,6 +177,20 @@ impl Store {
         };
         let shelf = &self.shelf;
         self.with_site(|site| masks.learn_all(&shelf.vault, &shelf.spaces, site))
+    }
+
+    /// All secrets of the settings and profiles, in all versions that the vault keeps: for a redactor elsewhere.
+    ///
+    /// # Errors
+    /// When the vault cannot be read.
+    pub fn credentials(&self) -> Result<Vec<Plaintext>, strongroom_vault::Error> {
+        let (shelf, mut found) = (&self.shelf, Vec::new());
+        self.with_site(|site| {
+            each_version(&shelf.vault, &shelf.spaces, site, &mut |_, secrets| {
+                found.extend(secrets);
+            })
+        })?;
+        Ok(found)
     }
 
     /// What makes secrets known before they are stored.

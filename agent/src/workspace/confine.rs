@@ -379,19 +379,19 @@ mod tests {
 
     use super::*;
 
-    /// `TREE/root` with a file, `TREE/vault` with a key, `TREE/other` with a file; and links between them.
+    /// `TREE/in` with a file, `TREE/vault` with a key, `TREE/other` with a file; and links between them.
     fn tree() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().canonicalize().unwrap();
-        for (place, file) in [("root", "f"), ("vault", "key"), ("other", "f")] {
+        for (place, file) in [("in", "f"), ("vault", "key"), ("other", "f")] {
             fs::create_dir(tree.join(place)).unwrap();
             fs::write(tree.join(place).join(file), place).unwrap();
         }
-        symlink("../other", tree.join("root/away")).unwrap();
-        symlink("../vault/key", tree.join("root/window")).unwrap();
-        symlink(tree.join("root"), tree.join("root/self")).unwrap();
-        symlink("../nowhere", tree.join("root/dangling")).unwrap();
-        symlink("root", tree.join("alias")).unwrap();
+        symlink("../other", tree.join("in/away")).unwrap();
+        symlink("../vault/key", tree.join("in/window")).unwrap();
+        symlink(tree.join("in"), tree.join("in/self")).unwrap();
+        symlink("../nowhere", tree.join("in/dangling")).unwrap();
+        symlink("in", tree.join("alias")).unwrap();
         (dir, tree)
     }
 
@@ -404,24 +404,18 @@ mod tests {
     fn only_the_root_is_reached_whatever_leads_there() {
         let (_dir, tree) = tree();
         let ground = Ground::new(Some(&tree.join("alias")), Vec::new()).unwrap();
-        for inside in [
-            "root/f",
-            "alias/f",
-            "root/self/self/f",
-            "other/../root/f",
-            "root",
-        ] {
+        for inside in ["in/f", "alias/f", "in/self/self/f", "other/../in/f", "in"] {
             assert_eq!(refusal(&ground, &tree.join(inside)), "", "{inside}");
         }
         let outside = Refused::Outside.to_string();
         for away in [
             "other/f",
             "other/nothing",
-            "root/../other/f",
-            "root/away/f",
-            "root/away/nothing",
-            "root/window",
-            "root/self/away/f",
+            "in/../other/f",
+            "in/away/f",
+            "in/away/nothing",
+            "in/window",
+            "in/self/away/f",
             "",
             "nothing",
         ] {
@@ -431,33 +425,33 @@ mod tests {
         assert_eq!(refusal(&ground, Path::new("/etc/nothing/at/all")), outside);
         let missing = Refused::Missing.to_string();
         for none in [
-            "root/nothing",
-            "root/nothing/../../other/f",
-            "root/dangling",
-            "root/f\0",
+            "in/nothing",
+            "in/nothing/../../other/f",
+            "in/dangling",
+            "in/f\0",
         ] {
             assert_eq!(refusal(&ground, &tree.join(none)), missing, "{none}");
         }
         assert_eq!(
-            refusal(&ground, Path::new("root/f")),
+            refusal(&ground, Path::new("in/f")),
             Refused::Relative.to_string()
         );
-        assert!(Ground::new(Some(&tree.join("root/f")), Vec::new()).is_err());
+        assert!(Ground::new(Some(&tree.join("in/f")), Vec::new()).is_err());
     }
 
     #[test]
     fn directories_are_made_inside_only() {
         let (_dir, tree) = tree();
-        let ground = Ground::new(Some(&tree.join("root")), vec![tree.join("root/vault")]).unwrap();
-        let made = ground.make_directory(&tree.join("root/self/a/b")).unwrap();
-        assert_eq!(made.real(), tree.join("root/a/b"));
+        let ground = Ground::new(Some(&tree.join("in")), vec![tree.join("in/vault")]).unwrap();
+        let made = ground.make_directory(&tree.join("in/self/a/b")).unwrap();
+        assert_eq!(made.real(), tree.join("in/a/b"));
         for refused in [
-            "root/away/new",
-            "root/vault/new",
+            "in/away/new",
+            "in/vault/new",
             "new",
-            "root/f/new",
-            "root/new/../../other/new",
-            "root/dangling/new",
+            "in/f/new",
+            "in/new/../../other/new",
+            "in/dangling/new",
         ] {
             assert!(
                 ground.make_directory(&tree.join(refused)).is_err(),
@@ -465,14 +459,14 @@ mod tests {
             );
         }
         assert_eq!(fs::read_dir(tree.join("other")).unwrap().count(), 1);
-        assert!(!tree.join("nowhere").exists() && !tree.join("root/new").exists());
+        assert!(!tree.join("nowhere").exists() && !tree.join("in/new").exists());
     }
 
     #[test]
     fn what_is_hidden_stays_so() {
         let (_dir, tree) = tree();
         let ground = Ground::new(None, vec![tree.join("vault")]).unwrap();
-        for path in ["vault", "vault/key", "root/window", "root/../vault/key"] {
+        for path in ["vault", "vault/key", "in/window", "in/../vault/key"] {
             let refused = refusal(&ground, &tree.join(path));
             assert_eq!(refused, Refused::Vault.to_string(), "{path}");
         }
@@ -497,12 +491,12 @@ mod tests {
     fn what_is_held_stays_the_same_thing() {
         use std::io::Read as _;
         let (_dir, tree) = tree();
-        let ground = Ground::new(Some(&tree.join("root")), Vec::new()).unwrap();
-        let held = ground.pin(&tree.join("root/f")).unwrap();
-        fs::remove_file(tree.join("root/f")).unwrap();
-        symlink("../vault/key", tree.join("root/f")).unwrap();
+        let ground = Ground::new(Some(&tree.join("in")), Vec::new()).unwrap();
+        let held = ground.pin(&tree.join("in/f")).unwrap();
+        fs::remove_file(tree.join("in/f")).unwrap();
+        symlink("../vault/key", tree.join("in/f")).unwrap();
         let mut text = String::new();
         held.read().unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, "root");
+        assert_eq!(text, "in");
     }
 }

@@ -18,9 +18,19 @@ pub async fn alive(_: Call) -> Result<Reply, Error> {
     Ok(reply::fixed(r#"{"status":"ok"}"#))
 }
 
-/// `GET /ready`. The socket is opened when the vault is, so that whoever gets an answer gets this one.
-pub async fn ready(_: Call) -> Result<Reply, Error> {
-    Ok(reply::fixed(r#"{"status":"ready"}"#))
+/// `GET /ready`. The socket is opened when the vault is, so that whoever gets an answer gets this one. With `?details`
+/// it says more than the reference does.
+pub async fn ready(call: Call) -> Result<Reply, Error> {
+    if call.parameter("details").is_none() {
+        return Ok(reply::fixed(r#"{"status":"ready"}"#));
+    }
+    let isolation = call.state.guard.availability();
+    let mut details = Object::with_capacity(1);
+    details.insert("isolation", Json::text(&isolation.to_string()));
+    let mut answer = Object::with_capacity(2);
+    answer.insert("status", Json::text("ready"));
+    answer.insert("details", details);
+    Ok(reply::json(&Json::Object(answer)))
 }
 
 /// `GET /api/init`: there is nothing to initialise.

@@ -1,10 +1,12 @@
 //! What only the owner of the data may ask for: the commands on the vault as a whole.
 
 use strongroom_agent::json::{Json, Object};
+use strongroom_vault::Name;
 
 use crate::call::Call;
 use crate::error::{Error, Refusal};
 use crate::reply::{self, Reply};
+use crate::several;
 use crate::transfer::Order;
 
 /// `GET /local/verify`: reads everything; `{"clean": BOOL, "report": TEXT}`.
@@ -35,4 +37,19 @@ pub async fn transfer(mut call: Call) -> Result<Reply, Error> {
     let mut answer = Object::with_capacity(1);
     answer.insert("text", Json::text(&text));
     Ok(reply::json(&Json::Object(answer)))
+}
+
+/// `GET /local/credentials`: what is secret in the settings and profiles, in all versions that are kept, for `run`, which
+/// masks it; as [`several`] values.
+pub async fn credentials(call: Call) -> Result<Reply, Error> {
+    let store = call.state.settings.clone();
+    let values = call.state.pool.work(move || store.credentials()).await?;
+    Ok(reply::value(several::joined(&values)))
+}
+
+/// `GET /local/versions/{name}`: the values of a secret, those before the present one too; as [`several`] values.
+pub async fn versions(call: Call) -> Result<Reply, Error> {
+    let (name, lender) = (Name::new(&call.value(0))?, call.state.gate.lender().clone());
+    let values = call.state.pool.work(move || lender.versions(&name));
+    Ok(reply::value(several::joined(&values.await?)))
 }

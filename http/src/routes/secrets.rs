@@ -6,6 +6,7 @@ use strongroom_vault::{Expect, Metadata, Name, Namespace, Plaintext, Put, Small,
 
 use crate::call::{Call, State};
 use crate::error::{Error, Flaw, Refusal};
+use crate::failpoint;
 use crate::limits::{
     DESCRIPTION_BYTES_MAX, LIST_IN_PLACE_RECORDS, LIST_PAGE_RECORDS, OPEN_IN_PLACE_BYTES_MAX,
     SECRET_BYTES_MAX,
@@ -59,6 +60,7 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
     let store = call.state.settings.clone();
     let check = move |json: &Json| Sent::check(json, store.keys());
     let (Sent { name, put }, room) = call.json(check).await?;
+    failpoint::reached("put");
     let mut answer = Object::with_capacity(2);
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
@@ -67,6 +69,7 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
     call.state
         .pool
         .write(move || {
+            failpoint::reached("put in the pool");
             // Masked before anyone can read it. One that can't be masked is stored all the same, and not lent.
             let _ = lender.expect(&name, &put.value);
             let written = vault.put(&secrets, &name, put);
@@ -95,6 +98,7 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
                 .await?
         }
     };
+    failpoint::reached("get");
     // One that was imported without a value is listed and has nothing to give.
     let value = value
         .filter(|value| !value.bytes.is_empty())
