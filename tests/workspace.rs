@@ -99,7 +99,7 @@ fn a_large_file_goes_up_and_down_in_little_memory() {
     let mut wire = Wire::to(server.address);
     // Much of it looks like the beginning of a boundary.
     let content: Vec<u8> = (0..48 << 20_u32)
-        .map(|at: u32| b"\r\n--b0undar"[(at % 11) as usize] ^ u8::from(at % 97 == 0))
+        .map(|at: u32| b"\r\n--b0undar"[(at % 11) as usize] ^ u8::from(at.is_multiple_of(97)))
         .collect();
     let before = peak_kib(&server);
     let answer = upload(&mut wire, &at("/api/file/upload", &file), &content);

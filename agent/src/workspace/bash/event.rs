@@ -232,7 +232,7 @@ mod tests {
             let time = UNIX_EPOCH + Duration::new(seconds, 123_456_000);
             assert_eq!(moment(&timestamp(time)), Some(time), "{}", timestamp(time));
         }
-        let at = |text: &str| moment(text).map(|time| timestamp(time));
+        let at = |text: &str| moment(text).map(timestamp);
         let noon = Some("2026-11-24T12:00:00.000000Z".to_owned());
         for same in [
             "2026-11-24T12:00:00",
