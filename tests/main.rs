@@ -38,3 +38,5 @@ mod tidy;
 mod unlock;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod workspace;

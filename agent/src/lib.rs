@@ -8,6 +8,7 @@
 //! - [`redact`]: masking of all that comes back.
 //! - [`tool`]: what an agent can do: a terminal, files, a task list.
 //! - [`conversation`]: what is said and done, kept and shown.
+//! - [`workspace`]: what a client can do beside: commands, files, repositories.
 //! - [`json`]: trees whose texts are wiped; [`limits`]: every bound.
 
 pub mod arena;
@@ -29,3 +30,4 @@ pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod tool;
+pub mod workspace;

@@ -223,6 +223,7 @@ pub const TOOL_CANCEL_MS: u64 = 2_000;
 pub const PAUSE_SECONDS_MAX: u64 = 20;
 /// How long an interruption is waited for, in seconds.
 pub const INTERRUPT_SECONDS_MAX: u64 = 5;
+
 // Conversations.
 /// Events of one conversation: what their ids can number.
 pub const EVENTS_MAX: u64 = u32::MAX as u64 - 1;
@@ -258,3 +259,38 @@ pub const CONVERSATIONS_NAMED_MAX: usize = 99;
 pub const CONVERSATIONS_PAGE_MAX: usize = 100;
 /// Characters of the summary that a call gets without one of its own.
 pub const SUMMARY_CHARS_MAX: usize = 1_000;
+
+// The workspace.
+/// One path, in bytes; the kernel takes no longer one.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Commands that run at once.
+pub const BASH_RUNNING_MAX: usize = 32;
+/// Characters of standard output, or of standard error, in one event.
+pub const BASH_EVENT_CHARS_MAX: usize = 1 << 20;
+/// Events of commands that are kept. The oldest commands give way.
+pub const BASH_EVENTS_MAX: usize = 10_000;
+/// Text of all of them together, in bytes, what running commands have printed included. The oldest commands that
+/// have ended give way; what finds no room then is left out, with a word about it.
+pub const BASH_KEPT_BYTES_MAX: usize = 64 << 20;
+/// How long a command may run that says nothing else, in seconds.
+pub const BASH_TIMEOUT_SECONDS_DEFAULT: u64 = 300;
+/// How long a command may run at most; a longer time is taken for this.
+pub const BASH_TIMEOUT_SECONDS_MAX: u64 = 7 * 86_400;
+/// How long a command that is told to end may take until it is killed.
+pub const BASH_GRACE_MS: u64 = 1000;
+/// The stack of the thread that watches a command.
+pub const BASH_STACK_BYTES: usize = 256 << 10;
+/// How long the end of all commands is waited for when the server stops.
+pub const BASH_CLOSE_MS: u64 = 2000;
+/// Largest page of events.
+pub const BASH_PAGE_EVENTS_MAX: usize = 100;
+/// How long one question to git may take, in seconds.
+pub const GIT_SECONDS_MAX: u64 = 30;
+/// What is read of the answer to one question to git, in bytes.
+pub const GIT_ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The longest file whose difference is shown, in bytes.
+pub const GIT_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Repositories right below a directory that are looked into.
+pub const GIT_NESTED_MAX: usize = 64;
+/// Filters that a repository may define; they are switched off one by one.
+pub const GIT_FILTERS_MAX: usize = 256;

@@ -10,6 +10,7 @@ use strongroom_vault::{Name, Plaintext};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Error;
+use crate::routes::cookie;
 
 const SESSION_KEY: HeaderName = HeaderName::from_static("x-session-api-key");
 
@@ -30,8 +31,10 @@ pub enum Access {
     WriteSettings,
     /// To begin, read and command conversations.
     Converse,
-    /// To run programs and reach files as the server does.
+    /// To run commands, and to read and write files.
     Workspace,
+    /// To read the files of a conversation's workspace, for which a page may use a cookie.
+    WorkspaceFiles,
     /// To command the vault as a whole: for its owner on this machine, over the socket in the data directory.
     Owner,
 }
@@ -116,7 +119,14 @@ impl Keys {
             (Peer::Network, _) => {}
         }
         let given = headers.get(SESSION_KEY).map(HeaderValue::as_bytes);
-        self.caller(given.unwrap_or_default()).ok_or(Error::NoKey)
+        let caller = self.caller(given.unwrap_or_default());
+        let by_cookie = || match access {
+            Access::WorkspaceFiles => {
+                cookie::key(headers).and_then(|key| self.caller(key.expose()))
+            }
+            _ => None,
+        };
+        caller.or_else(by_cookie).ok_or(Error::NoKey)
     }
 
     /// Who has this key. Without keys, whoever calls is of this machine.
@@ -197,6 +207,34 @@ mod tests {
             assert_eq!(admit(&keys, &[wrong]), None, "{wrong:?}");
         }
         assert_eq!(admit(&keys, &[]), None);
+    }
+
+    #[test]
+    fn the_cookie_opens_files_of_workspaces_and_nothing_else() {
+        let keys = keys(&["k"]);
+        let admit = |cookie: &'static str, access| {
+            let mut headers = HeaderMap::new();
+            headers.insert(hyper::header::COOKIE, HeaderValue::from_static(cookie));
+            keys.admit(Peer::Network, &headers, access).is_ok()
+        };
+        let right = "a=b; oh_workspace_session_key=k";
+        assert!(admit(right, Access::WorkspaceFiles));
+        for access in [
+            Access::Workspace,
+            Access::ReadSettings,
+            Access::ReadValue,
+            Access::Owner,
+        ] {
+            assert!(!admit(right, access), "{access:?}");
+        }
+        for wrong in [
+            "oh_workspace_session_key=kk",
+            "oh_workspace_session_key=",
+            "k",
+            "session_key=k",
+        ] {
+            assert!(!admit(wrong, Access::WorkspaceFiles), "{wrong}");
+        }
     }
 
     #[test]

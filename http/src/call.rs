@@ -12,10 +12,11 @@ use strongroom_agent::json::Json;
 use strongroom_agent::net::Network;
 use strongroom_agent::profiles::Trials;
 use strongroom_agent::secrets::Gate;
+use strongroom_agent::workspace::Workspace;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys, Peer};
-use crate::body::{Bodies, Received, Room, says_json};
+use crate::body::{Arriving, Bodies, Received, Room, says_json};
 use crate::config::Build;
 use crate::cors::Origins;
 use crate::error::{Error, Flaw};
@@ -52,6 +53,8 @@ pub struct State {
     pub build: Build,
     /// The log.
     pub log: Log,
+    /// Commands, files and repositories.
+    pub workspace: Arc<Workspace>,
     /// Threads that may block.
     pub pool: Pool,
     /// Room for request bodies.
@@ -126,6 +129,7 @@ pub struct Call {
     parts: Parts,
     values: Values,
     body: Received,
+    arriving: Option<Arriving>,
 }
 
 impl Call {
@@ -136,6 +140,7 @@ impl Call {
         parts: Parts,
         values: Values,
         body: Received,
+        arriving: Option<Arriving>,
     ) -> Self {
         Self {
             state,
@@ -144,6 +149,7 @@ impl Call {
             parts,
             values,
             body,
+            arriving,
         }
     }
 
@@ -167,7 +173,8 @@ impl Call {
         let query = self.parts.uri.query().unwrap_or_default();
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key) == name).then(|| decode(value).into_owned())
+            // A blank comes as a plus.
+            (decode(key) == name).then(|| decode(&value.replace('+', " ")).into_owned())
         })
     }
 
@@ -187,6 +194,20 @@ impl Call {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// The value of a parameter that has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn wanted(&self, name: &'static str) -> Result<String, Error> {
+        let missing = || Error::Invalid(vec![Flaw::no_parameter(name)]);
+        self.parameter(name).ok_or_else(missing)
+    }
+
+    /// Takes the body of a route that reads it itself.
+    pub fn arriving(&mut self) -> Option<Arriving> {
+        self.arriving.take()
     }
 
     /// The text of a header, if there is one.

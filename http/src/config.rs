@@ -230,6 +230,8 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
             deny_private: env.is_true("STRONGROOM_LOOKUP_DENY_PRIVATE")?,
         },
         guard: Guard::off(),
+        workspace_root: None,
+        hidden: Vec::new(),
         log_completions_folder,
         origins: origins(env)?,
         root: root(env)?,

@@ -11,6 +11,9 @@ use hyper::StatusCode;
 use strongroom_agent::conversation;
 use strongroom_agent::json::{Json, ParseError};
 use strongroom_agent::settings::SettingsError;
+use strongroom_agent::workspace::bash::NotStarted;
+use strongroom_agent::workspace::confine::Refused;
+use strongroom_agent::workspace::git;
 
 /// A request that gets no ordinary answer. `Display` is the text that the client sees.
 pub enum Error {
@@ -55,6 +58,14 @@ pub enum Error {
     NoSocket,
     /// A route of websockets was asked for something else.
     SocketWanted,
+    /// A path of the workspace is not reached.
+    Place(Refused),
+    /// A command was not started.
+    Command(NotStarted),
+    /// Git gives no answer.
+    Git(git::Failure),
+    /// Secrets can't be masked, so that nothing is shown that could hold one.
+    Masking(strongroom_agent::secrets::Error),
     /// The vault failed.
     Vault(strongroom_vault::Error),
     /// An import or export by hand could not be done.
@@ -76,6 +87,14 @@ pub enum Refusal {
     DescriptionTooLong,
     /// A command of another version of this program.
     UnknownCommand,
+    /// The body is no form, or one that breaks off.
+    NoForm,
+    /// A form has more than one file.
+    SeveralFiles,
+    /// The Range header can't be read.
+    Range,
+    /// Two parameters that exclude each other.
+    RefAndCommit,
     /// There is no such secret.
     NoSecret,
     /// The server was started completely; there is nothing to initialise.
@@ -121,6 +140,17 @@ impl Flaw {
         }
     }
 
+    /// A parameter of the query that has to be there.
+    #[must_use]
+    pub fn no_parameter(name: &'static str) -> Self {
+        Self {
+            kind: "missing",
+            at: vec!["query", name],
+            message: "Field required",
+            input: Json::Null,
+        }
+    }
+
     /// No body where there has to be one.
     #[must_use]
     pub fn no_body() -> Self {
@@ -151,7 +181,18 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BadHost
+            | Self::BodyBroken
+            | Self::Refused(
+                Refusal::NoForm | Refusal::SeveralFiles | Refusal::Range | Refusal::RefAndCommit,
+            ) => StatusCode::BAD_REQUEST,
+            Self::Place(refused) | Self::Git(git::Failure::Place(refused)) => of_place(refused),
+            Self::Command(NotStarted::Place(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Command(NotStarted::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Git(git::Failure::Child(error)) if !error.is_not_found() => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Git(_) => StatusCode::BAD_REQUEST,
             Self::NoKey => StatusCode::UNAUTHORIZED,
             Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket => StatusCode::FORBIDDEN,
             Self::NoRoute
@@ -181,7 +222,10 @@ impl Error {
                 StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Self::SocketWanted => StatusCode::UPGRADE_REQUIRED,
-            Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Command(NotStarted::System(_))
+            | Self::Masking(_)
+            | Self::Vault(_)
+            | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -238,6 +282,10 @@ impl fmt::Display for Error {
             Self::SocketWanted => {
                 "This path is a websocket's: ask for it with a client that speaks RFC 6455, version 13"
             }
+            Self::Place(refused) => return refused.fmt(f),
+            Self::Command(error) => return error.fmt(f),
+            Self::Git(error) => return error.fmt(f),
+            Self::Masking(error) => return error.fmt(f),
             Self::Vault(error) => return error.fmt(f),
             Self::Transfer(error) => return error.fmt(f),
             Self::Lost => "The request was given up after an internal fault",
@@ -270,11 +318,49 @@ impl fmt::Display for Refusal {
             Self::UnknownCommand => {
                 "this server does not know the command; it may be of another version"
             }
+            Self::NoForm => "There was an error parsing the body",
+            Self::SeveralFiles => "The form has more than one file; send one at a time",
+            Self::Range => "Malformed range header.",
+            Self::RefAndCommit => "'ref' and 'commit' are mutually exclusive",
             Self::NoSecret => "Secret not found",
             Self::NoDeferredInit => {
                 "server is not running with deferred_init=True; the /api/init endpoint is not available"
             }
         })
+    }
+}
+
+fn of_place(refused: &Refused) -> StatusCode {
+    match refused {
+        Refused::Relative
+        | Refused::NotFile
+        | Refused::Directory
+        | Refused::NotDirectory
+        | Refused::Unusable => StatusCode::BAD_REQUEST,
+        Refused::Missing => StatusCode::NOT_FOUND,
+        Refused::Outside | Refused::Vault | Refused::Process | Refused::Denied => {
+            StatusCode::FORBIDDEN
+        }
+        Refused::Full => StatusCode::INSUFFICIENT_STORAGE,
+        Refused::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Place(refused)
+    }
+}
+
+impl From<NotStarted> for Error {
+    fn from(error: NotStarted) -> Self {
+        Self::Command(error)
+    }
+}
+
+impl From<git::Failure> for Error {
+    fn from(error: git::Failure) -> Self {
+        Self::Git(error)
     }
 }
 

@@ -46,6 +46,8 @@ mod failpoint;
 pub mod harden;
 pub mod limits;
 pub mod log;
+pub mod multipart;
+pub mod pieces;
 pub mod pool;
 pub mod query;
 pub mod reply;

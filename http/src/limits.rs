@@ -65,6 +65,19 @@ pub const BODIES_KIB_MAX: usize = 64 * 1024;
 /// Wait for room in [`BODIES_KIB_MAX`].
 pub const BODIES_WAIT_SECONDS_MAX: u64 = 30;
 
+/// Body of a request to run a command.
+pub const COMMAND_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// What is gathered of an upload before it is written to the disk.
+pub const UPLOAD_BATCH_BYTES: usize = 256 * 1024;
+/// What is read of a file at a time on its way to a client.
+pub const DOWNLOAD_PIECE_BYTES: usize = 128 * 1024;
+/// Headers of one part of a form.
+pub const MULTIPART_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Parts of one form.
+pub const MULTIPART_PARTS_MAX: usize = 16;
+/// The boundary between the parts of a form.
+pub const MULTIPART_BOUNDARY_BYTES_MAX: usize = 200;
+
 /// A secret's value.
 pub const SECRET_BYTES_MAX: usize = 1024 * 1024;
 /// A secret's description.

@@ -7,13 +7,18 @@ use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
 use crate::limits::{
-    COMMAND_BODY_BYTES_MAX, CONVERSATION_BODY_BYTES_MAX, SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX,
+    COMMAND_BODY_BYTES_MAX, CONVERSATION_BODY_BYTES_MAX, SECRET_BODY_BYTES_MAX,
+    SETTINGS_BODY_BYTES_MAX,
 };
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
+pub mod bash;
 pub mod conversations;
+pub mod cookie;
 pub mod events;
+pub mod file;
+pub mod git;
 pub mod health;
 pub mod openapi;
 pub mod owner;
@@ -21,6 +26,7 @@ pub mod profiles;
 pub mod secrets;
 pub mod settings;
 pub mod sockets;
+pub mod tools;
 
 /// What a handler comes to.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
@@ -33,11 +39,22 @@ pub struct Route {
     pub pattern: &'static str,
     /// The right that the caller needs.
     pub access: Access,
-    /// The longest body in bytes; `None` where a body is not read.
-    pub body_bytes_max: Option<usize>,
+    /// What is read of a body.
+    pub reads: Reads,
     /// The function that answers.
     pub handler: fn(Call) -> Answer,
     prefix: &'static str,
+}
+
+/// What a route reads of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing.
+    Nothing,
+    /// All of it, up to so many bytes, before the handler runs.
+    Whole(usize),
+    /// What its handler takes of it as it arrives, without a bound.
+    Stream,
 }
 
 impl Row for Route {
@@ -61,13 +78,14 @@ macro_rules! routes {
             method: stringify!($method),
             pattern: $pattern,
             access: Access::$access,
-            body_bytes_max: routes!(@body $body),
+            reads: routes!(@body $body),
             handler: |call| Box::pin($module::$handler(call)),
             prefix: prefix($pattern),
         }),+];
     };
-    (@body NoBody) => { None };
-    (@body $limit:ident) => { Some($limit) };
+    (@body NoBody) => { Reads::Nothing };
+    (@body Stream) => { Reads::Stream };
+    (@body $limit:ident) => { Reads::Whole($limit) };
 }
 
 // The order matters for one thing: a wrong method is told the method of the first row with its path.
@@ -136,6 +154,20 @@ routes! {
     GET    "/api/conversations/{id}/events/{event}" Converse  NoBody                  => events::one;
     POST   "/api/conversations/{id}/events/respond_to_confirmation" Converse COMMAND_BODY_BYTES_MAX => events::respond;
     GET    "/sockets/events/{id}"               Open          NoBody                  => sockets::events;
+    POST   "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::give;
+    DELETE "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::take;
+    GET    "/api/tools/"                        Workspace     NoBody                  => tools::list;
+    GET    "/api/tools/catalog"                 Workspace     NoBody                  => tools::catalog;
+    POST   "/api/bash/start_bash_command"       Workspace     COMMAND_BODY_BYTES_MAX  => bash::start;
+    POST   "/api/bash/execute_bash_command"     Workspace     COMMAND_BODY_BYTES_MAX  => bash::execute;
+    POST   "/api/bash/bash_commands/{id}/stop"  Workspace     NoBody                  => bash::stop;
+    GET    "/api/bash/bash_events/search"       Workspace     NoBody                  => bash::search;
+    GET    "/api/bash/bash_events/{id}"         Workspace     NoBody                  => bash::event;
+    DELETE "/api/bash/bash_events"              Workspace     NoBody                  => bash::clear;
+    POST   "/api/file/upload"                   Workspace     Stream                  => file::upload;
+    GET    "/api/file/download"                 Workspace     NoBody                  => file::download;
+    GET    "/api/git/changes"                   Workspace     NoBody                  => git::changes;
+    GET    "/api/git/diff"                      Workspace     NoBody                  => git::diff;
 }
 
 routes! {
@@ -214,14 +246,20 @@ mod tests {
 
     #[test]
     fn only_methods_with_a_body_read_one() {
+        let without = [
+            "/api/bash/bash_commands/{id}/stop",
+            "/api/auth/workspace-session",
+        ];
         for row in ROUTES {
-            let commands = ["run", "pause", "interrupt", "condense"].map(|end| format!("/api/conversations/{{id}}/{end}"));
             // Clients send the ids of events in the body of a GET.
             let odd = row.pattern == "/api/conversations/{id}/events" && row.method == "GET";
-            let may = ["PUT", "POST", "PATCH"].contains(&row.method) && !commands.iter().any(|command| command == row.pattern);
+            if odd || without.contains(&row.pattern) {
+                continue;
+            }
+            let may = ["PUT", "POST", "PATCH"].contains(&row.method);
             assert_eq!(
-                row.body_bytes_max.is_some(),
-                may || odd,
+                row.reads != Reads::Nothing,
+                may,
                 "{} {}",
                 row.method,
                 row.pattern

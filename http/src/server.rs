@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use strongroom_agent::profiles::Trials;
 use strongroom_agent::redact::ValueId;
 use strongroom_agent::secrets::{self, Gate, Resolver};
 use strongroom_agent::settings::Store;
+use strongroom_agent::workspace::confine::Refused;
+use strongroom_agent::workspace::{self, Workspace};
 use strongroom_vault::{Namespace, Plaintext, Vault};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -51,6 +54,10 @@ pub struct Config {
     pub lookup: lookup::Options,
     /// What its children are put behind.
     pub guard: Guard,
+    /// The tree that working directories, files and repositories have to lie in; `None` for no such bound.
+    pub workspace_root: Option<PathBuf>,
+    /// What else nobody may touch beside the data directory: files of keys.
+    pub hidden: Vec<PathBuf>,
     /// Where exchanges with models are written if the settings say nothing else.
     pub log_completions_folder: String,
     /// Which pages may use it.
@@ -73,6 +80,8 @@ impl Default for Config {
             masked: Vec::new(),
             lookup: lookup::Options::default(),
             guard: Guard::off(),
+            workspace_root: None,
+            hidden: Vec::new(),
             log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
             root: String::new(),
@@ -115,6 +124,8 @@ pub enum BindError {
     Url(String),
     /// A key can't be masked, or there are no random bytes to mask with.
     Secrets(secrets::Error),
+    /// The workspace root is no directory that can be used.
+    Root(Refused),
     /// The address can't be had.
     Io(Option<SocketAddr>, io::Error),
 }
@@ -134,6 +145,7 @@ impl fmt::Display for BindError {
             Self::Vault(error) => error.fmt(f),
             Self::Url(why) => write!(f, "a URL of this server can't be used: {why}"),
             Self::Secrets(error) => error.fmt(f),
+            Self::Root(refused) => write!(f, "the workspace root can't be used: {refused}"),
             Self::Io(Some(address), error) => write!(
                 f,
                 "can't listen on {address}: {error}; choose another --port or --host, or end the program that uses it"
@@ -149,7 +161,7 @@ impl std::error::Error for BindError {
             Self::Io(_, error) => Some(error),
             Self::Vault(error) => Some(error),
             Self::Secrets(error) => Some(error),
-            Self::NeedsKey(_) | Self::AnyOrigin | Self::Url(_) => None,
+            Self::NeedsKey(_) | Self::AnyOrigin | Self::Url(_) | Self::Root(_) => None,
         }
     }
 }
@@ -247,6 +259,9 @@ impl Server {
         let left = CONNECTIONS_MAX - permits.available_permits();
         let cut = if finished { 0 } else { left };
         stop.cut();
+        let workspace = state.workspace.clone();
+        // It waits a little; if it can't be run any more, everything ends with the process.
+        let _ = tokio::task::spawn_blocking(move || workspace.bash.close()).await;
         state.log.write(&Entry::Stopped { cut });
         cut
     }
@@ -281,7 +296,17 @@ pub(crate) fn state(
         lookup: Lookup::new(options, network.clone()).map_err(BindError::Url)?,
         rights: Box::new(KeyRights(keys.clone())),
     };
+    let hidden = config.hidden.into_iter();
+    let workspace = workspace::Setup {
+        root: config.workspace_root,
+        hidden: hidden.chain(vault.dir().map(Path::to_owned)).collect(),
+        guard: config.guard.clone(),
+        redactor: resolver.lender.redactor().clone(),
+        environment: Vec::new(),
+    };
+    let workspace = Workspace::new(workspace).map_err(BindError::Root)?;
     Ok(Arc::new(State {
+        workspace: Arc::new(workspace),
         vault,
         gate: Gate::new(resolver, store.clone()),
         settings: store,

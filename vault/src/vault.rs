@@ -401,6 +401,13 @@ impl Vault {
         self.inner.subscribers.subscribe()
     }
 
+    /// Whether the keys of this vault are in memory that is never written to swap or a core dump. Where they are
+    /// not, the system refused to lock it (`ulimit -l`).
+    #[must_use]
+    pub fn keys_are_locked(&self) -> bool {
+        self.inner.keys_are_locked()
+    }
+
     /// The directory that the vault is in; `None` in memory.
     #[must_use]
     pub fn dir(&self) -> Option<&std::path::Path> {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// Port to listen on; 0 takes any that is free
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Keep working directories, files and repositories to this tree
+    #[arg(long, value_name = "DIR")]
+    workspace_root: Option<PathBuf>,
     /// Whether to keep the vault's own files out of the agent's reach: auto (where the system allows it), require, off
     /// [default: $STRONGROOM_ISOLATE, else auto]
     #[arg(long, value_name = "WHEN")]
@@ -84,6 +87,7 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     notes.extend(arguments.foreign.notes().into_iter().map(str::to_owned));
     notes.extend_from_slice(env.notes());
     let mut config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
+    config.workspace_root.clone_from(&arguments.workspace_root);
     config.lookup.deny_private |= arguments.lookup_deny_private;
     let open_to_all = config.keys.is_empty();
     let runtime = Builder::new_current_thread()
@@ -97,6 +101,8 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     let dir = arguments.place.dir(&env)?;
     let found = TakeOver::find(&dir, &config)?;
     config.guard = guard(arguments, &env, &dir)?;
+    let hidden = arguments.place.hidden(&dir, &env).into_iter();
+    config.hidden = hidden.map(Path::to_owned).collect();
     let isolation = config.guard.availability();
     // A key that can't be had leaves the directory as it was.
     let unlock = arguments.place.unlock(&mut env)?;
@@ -148,7 +154,7 @@ fn guard(arguments: &Arguments, env: &Environment, dir: &Path) -> Result<Guard, 
 /// What a person has to know, and nothing secret.
 fn greeting(
     address: SocketAddr,
-    Open { opened, dir, .. }: &Open,
+    Open { vault, opened, dir }: &Open,
     open_to_all: bool,
     isolation: &Availability,
     notes: &[String],
@@ -189,6 +195,12 @@ fn greeting(
     } else {
         "Access: send a session key (SESSION_API_KEY or OH_SESSION_API_KEYS) in the header X-Session-API-Key."
     });
+    if !vault.keys_are_locked() {
+        text.push_str(
+            "\nNote: the system does not lock the memory of the vault's keys, so they may be written to swap; allow it \
+             some 64 KiB (ulimit -l, LimitMEMLOCK=).",
+        );
+    }
     let _ = write!(text, "\nIsolation of the agent: {isolation}.");
     for note in notes {
         let _ = write!(text, "\nNote: {note}.");

@@ -10,6 +10,8 @@ use crate::reply::{self, Reply};
 
 /// Version of the surface that this server speaks.
 pub const SURFACE: &str = "1.58.0";
+/// What a client may count on beyond it: a promise each.
+const CAPABILITIES: [&str; 1] = ["tool_catalog_v1"];
 
 /// `GET /alive`, `GET /health`.
 pub async fn alive(_: Call) -> Result<Reply, Error> {
@@ -56,11 +58,11 @@ pub async fn server_info(call: Call) -> Result<Reply, Error> {
     info.insert("build_git_ref", Json::text(&state.build.reference));
     let program = concat!("none (strongroom ", env!("CARGO_PKG_VERSION"), ")");
     info.insert("python_version", Json::text(program));
-    info.insert("usable_tools", Vec::new());
+    info.insert("usable_tools", super::tools::names());
     info.insert("runtime_idle_timeout_seconds", Json::Null);
     info.insert("conversation_runtime", Json::text("local"));
     info.insert("available_conversation_runtimes", Vec::new());
-    info.insert("capabilities", Vec::new());
+    info.insert("capabilities", Vec::from(CAPABILITIES.map(Json::text)));
     info.insert("app_backend_ingress_url", Json::Null);
     info.insert("max_foreground_terminal_timeout_seconds", Json::Null);
     info.insert("docs", Json::text("/docs"));

@@ -11,18 +11,12 @@ use crate::settings::field::{Field, Reading, Source};
 use crate::settings::llm::Llm;
 use crate::settings::secret::{Expose, View};
 use crate::settings::{Body, Desk, MASK, Settings, SettingsError};
+use crate::tool::TOOLS;
 
-/// The tools that conversations here have.
-const TOOLS: &[&str] = &[
-    "terminal",
-    "file_editor",
-    "task_tracker",
-    "think",
-    "finish",
-    "switch_llm",
-];
+/// No tool by itself: a conversation has it if there are models to choose from.
+const SWITCH_LLM: &str = "switch_llm";
 /// Those that a profile without a list of its own gets.
-const DEFAULT_TOOLS: [&str; 4] = ["terminal", "file_editor", "task_tracker", "switch_llm"];
+const DEFAULT_TOOLS: [&str; 4] = ["terminal", "file_editor", "task_tracker", SWITCH_LLM];
 /// Left out where there is no browser, which is here always.
 const BROWSER: &str = "browser_tool_set";
 
@@ -368,7 +362,9 @@ impl Report {
             None => vec![BROWSER],
             Some(tools) => tools.iter().map(|tool| tool.name.expose()).collect(),
         };
-        let unusable = names.into_iter().filter(|name| !TOOLS.contains(name));
+        let usable =
+            |name: &str| name == SWITCH_LLM || TOOLS.iter().any(|tool| tool.spec.name == name);
+        let unusable = names.into_iter().filter(|name| !usable(name));
         self.unusable_tools = unusable.map(str::to_owned).collect();
         let failing = self.unusable_tools.iter().filter(|name| *name != BROWSER);
         let failing: Vec<&str> = failing.map(String::as_str).collect();
