@@ -31,6 +31,8 @@ mod sdk;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod shim;
+#[cfg(test)]
 mod takeover;
 #[cfg(test)]
 mod tidy;
