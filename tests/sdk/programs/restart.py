@@ -5,7 +5,7 @@ from pathlib import Path
 
 from openhands.sdk.conversation.impl.remote_conversation import RemoteConversation
 
-from served import Model, Server, agent, conversation, cost, kinds, outputs, runs, same, says, until
+from served import Model, Server, agent, conversation, cost, kinds, outputs, runs, same, says, stored, until
 
 model = Model()
 model.script(
@@ -48,7 +48,7 @@ with Server(key="a-session-key") as server:
     thinking.run(blocking=False)
     model.arrived("thinking")
     until("the call is on record", lambda: kinds(talk).count("ActionEvent") == 2)
-    before = [event.id for event in talk.state.events]
+    before = stored(talk)
 
     server.kill()
     talk.close()
@@ -57,8 +57,7 @@ with Server(key="a-session-key") as server:
 
     until("the conversation is there", lambda: now(workspace, talk)["execution_status"] == "error")
     talk = again(workspace, talk)
-    after = [event.id for event in talk.state.events]
-    same(after[: len(before)], before)
+    same(stored(talk)[: len(before)], before)
     errors = [event for event in talk.state.events if type(event).__name__ == "AgentErrorEvent"]
     same([error.tool_name for error in errors], ["terminal"])
     talk.send_message("go on")

@@ -144,6 +144,12 @@ def kinds(talk):
     return [name for name in names if name != "ConversationStateUpdateEvent"]
 
 
+def stored(talk):
+    """The ids of the events, without those that are only ever sent."""
+    events = talk.state.events
+    return [event.id for event in events if getattr(event, "key", None) != "full_state"]
+
+
 def outputs(talk):
     """What the tools gave, in order."""
     events = [event for event in talk.state.events if hasattr(event, "observation")]
