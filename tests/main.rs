@@ -21,6 +21,8 @@ mod lookups;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reference;
