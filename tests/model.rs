@@ -33,9 +33,21 @@ pub struct Model {
 }
 
 struct Shared {
+    load: Mutex<Load>,
     state: Mutex<State>,
     changed: Condvar,
     rule: Option<Rule>,
+}
+
+/// What the model had to do until now.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    /// Requests, titles too.
+    pub requests: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// From each request's first line to its answer, which is then only sent.
+    pub time: Duration,
 }
 
 #[derive(Default)]
@@ -72,6 +84,7 @@ impl Model {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
+            load: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             rule,
@@ -85,7 +98,7 @@ impl Model {
                 let shared = Arc::clone(&accepting);
                 std::thread::spawn(move || {
                     // A client that goes away is its own matter.
-                    let _ = http::serve(stream, |asked| shared.answer(asked));
+                    let _ = http::serve(stream, &shared.load, |asked| shared.answer(asked));
                 });
             }
         });
@@ -121,6 +134,16 @@ impl Model {
     pub fn arrived(&self, name: &str) {
         let came = self.shared.arrived(name);
         assert!(came, "no request waits for the reply \"{name}\"");
+    }
+
+    /// What it had to do until now.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        *self
+            .shared
+            .load
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The requests until now, titles too.

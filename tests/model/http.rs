@@ -2,6 +2,10 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::Load;
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -69,21 +73,34 @@ impl Answer {
     }
 }
 
-/// Answers a connection's requests until it is closed.
-pub(super) fn serve(stream: TcpStream, answer: impl Fn(Asked) -> Answer) -> io::Result<()> {
+/// Answers a connection's requests until it is closed, and adds them to the load.
+pub(super) fn serve(
+    stream: TcpStream,
+    load: &Mutex<Load>,
+    answer: impl Fn(Asked) -> Answer,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    while let Some(asked) = read(&mut stream)? {
-        write(stream.get_mut(), &answer(asked))?;
+    loop {
+        let mut first = String::new();
+        if stream.read_line(&mut first)? == 0 {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let asked = read(&first, &mut stream)?;
+        let bytes = asked.body.len() as u64;
+        let answer = answer(asked);
+        // Before the client can go on, so that it is counted when the turn is over.
+        let mut load = load.lock().unwrap_or_else(PoisonError::into_inner);
+        load.requests += 1;
+        load.bytes += bytes;
+        load.time += begun.elapsed();
+        drop(load);
+        write(stream.get_mut(), &answer)?;
     }
-    Ok(())
 }
 
-fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
-    let mut first = String::new();
-    if stream.read_line(&mut first)? == 0 {
-        return Ok(None);
-    }
+fn read(first: &str, stream: &mut BufReader<TcpStream>) -> io::Result<Asked> {
     let mut words = first.split_whitespace().map(str::to_owned);
     let (method, path) = words.next().zip(words.next()).ok_or_else(bad)?;
     let mut asked = Asked {
@@ -108,7 +125,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Asked>> {
     let mut body = vec![0; length.parse().map_err(|_| bad())?];
     stream.read_exact(&mut body)?;
     asked.body = String::from_utf8(body).map_err(|_| bad())?;
-    Ok(Some(asked))
+    Ok(asked)
 }
 
 fn bad() -> io::Error {
