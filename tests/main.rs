@@ -25,6 +25,8 @@ mod programs;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod run;

@@ -18,7 +18,7 @@ model.script(
 
 def start(talk):
     """Runs it; what comes of it is told by the thread's end."""
-    run = threading.Thread(target=talk.run, kwargs={"timeout": 100})
+    run = threading.Thread(target=talk.run, kwargs={"timeout": 100}, daemon=True)
     run.start()
     return run
 
@@ -45,7 +45,7 @@ with Server(key="a-session-key") as server:
 
     run = start(talk)
     model.arrived("thinking")
-    same(outputs(talk), ["gone", "after"])
+    until("the next is there", lambda: outputs(talk) == ["gone", "after"])
     talk.interrupt()
     ended(run)
     same(talk.state.refresh_from_server()["execution_status"], "paused")

@@ -62,7 +62,7 @@ with Server(key="a-session-key") as server, server.client() as client:
         server.workspace(tempfile.mkdtemp(), host=line.url), callbacks=[seen.append]
     )
     talk.send_message("do both")
-    waiting = threading.Thread(target=talk.run, kwargs={"timeout": 100})
+    waiting = threading.Thread(target=talk.run, kwargs={"timeout": 100}, daemon=True)
     waiting.start()
     model.arrived("begin")
     line.cut()
