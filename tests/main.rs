@@ -31,6 +31,8 @@ mod reference;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod sdk;
 #[cfg(test)]
 mod secrets;
