@@ -4,6 +4,7 @@
 //! a small row for each, and those that were asked for lately. Nothing is read before the first call, which then also
 //! settles what a crash left behind.
 
+mod commands;
 mod fork;
 mod list;
 mod loading;
