@@ -3,7 +3,9 @@
 
 use super::request::{Kinds, opaque};
 use crate::json::{Json, Object, Text};
-use crate::settings::agent::{self as settings, AgentSettings, ONE_OR_MORE, PERSONA_MAX, PERSONA_MIN, Tool};
+use crate::settings::agent::{
+    self as settings, AgentSettings, ONE_OR_MORE, PERSONA_MAX, PERSONA_MIN, Tool,
+};
 use crate::settings::context::AgentContext;
 use crate::settings::field::{Anything, Field, Map, Reading, Rule};
 use crate::settings::llm::Llm;
@@ -144,7 +146,11 @@ pub enum Condenser {
 
 const CONDENSERS: Kinds = Kinds {
     base: "openhands.sdk.context.condenser.base.CondenserBase",
-    words: &["LLMSummarizingCondenser", "NoOpCondenser", "PipelineCondenser"],
+    words: &[
+        "LLMSummarizingCondenser",
+        "NoOpCondenser",
+        "PipelineCondenser",
+    ],
     absent: None,
 };
 
@@ -181,7 +187,8 @@ const AGENTS: Kinds = Kinds {
 };
 
 /// Why no conversation begins with a foreign agent.
-pub(crate) const NO_ACP: &str = "this server does not run ACP agents; give an agent of kind 'Agent'";
+pub(crate) const NO_ACP: &str =
+    "this server does not run ACP agents; give an agent of kind 'Agent'";
 
 impl Field for GivenAgent {
     fn read(input: &Json, base: Option<&Json>, run: &mut Reading<'_>) -> Option<Self> {
@@ -207,7 +214,9 @@ const DEFAULT_TOOLS: [&str; 3] = ["terminal", "file_editor", "task_tracker"];
 /// The agent that `settings` describe; `None` for a foreign one.
 pub(crate) fn of_settings(settings: &AgentSettings, run: &mut Reading<'_>) -> Option<Box<Agent>> {
     let AgentSettings::OpenHands(given) = settings else {
-        return run.at_name("agent_kind", |run| run.refuse_value(NO_ACP, Json::text("acp")));
+        return run.at_name("agent_kind", |run| {
+            run.refuse_value(NO_ACP, Json::text("acp"))
+        });
     };
     let view = View::new(Expose::Plain);
     let mut agent = Object::with_capacity(8);

@@ -61,7 +61,9 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Unknown | Self::UnknownNamed(_) | Self::UnknownEvent | Self::NoSuchEvent(_) => 404,
+            Self::Unknown | Self::UnknownNamed(_) | Self::UnknownEvent | Self::NoSuchEvent(_) => {
+                404
+            }
             Self::Taken(_) => 409,
             Self::Unopened(_) | Self::Directory(_) | Self::Outfit(_) => 422,
             Self::Secret(error) => match error {

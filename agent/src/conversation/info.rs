@@ -6,9 +6,9 @@ use super::request::Setup;
 use super::{Id, Raw, State};
 use crate::json::{Json, Object};
 use crate::secrets::{Listed, Shown};
+use crate::settings::MASK;
 use crate::settings::field::Field;
 use crate::settings::secret::{Expose, View};
-use crate::settings::MASK;
 
 /// Which form of the resource is wanted.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -23,7 +23,9 @@ pub struct Form {
 pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], form: Form) -> Json {
     let view = View::new(Expose::Absent);
     let mut agent = setup.agent.show(&view);
-    let context = agent.as_object_mut().and_then(|agent| agent.get_mut("agent_context"));
+    let context = agent
+        .as_object_mut()
+        .and_then(|agent| agent.get_mut("agent_context"));
     if let (false, Some(context)) = (form.include_skills, context.and_then(Json::as_object_mut)) {
         context.insert("skills", Vec::new());
     }
@@ -40,23 +42,35 @@ pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], for
     info.insert("execution_status", Json::text(state.status.as_str()));
     info.insert("confirmation_policy", raw(&state.confirmation_policy));
     info.insert("security_analyzer", raw(&state.security_analyzer));
-    info.insert("activated_knowledge_skills", written(&state.activated_knowledge_skills));
+    info.insert(
+        "activated_knowledge_skills",
+        written(&state.activated_knowledge_skills),
+    );
     info.insert("invoked_skills", written(&state.invoked_skills));
     info.insert("blocked_actions", written(&state.blocked_actions));
     info.insert("blocked_messages", written(&state.blocked_messages));
     info.insert("last_user_message_id", event(state.last_user_message));
     info.insert("leaf_event_id", event(state.leaf));
     info.insert("stats", written(&state.stats));
-    info.insert("secret_registry", registry(if named { secrets } else { &[] }, Json::Null));
+    info.insert(
+        "secret_registry",
+        registry(if named { secrets } else { &[] }, Json::Null),
+    );
     info.insert("agent_state", Object::new());
     info.insert("hook_config", setup.hook_config.show(&view));
     info.insert("title", text(state.title.as_deref()));
     info.insert("metrics", Json::Null);
     info.insert("created_at", Json::text(&state.created_at));
     info.insert("updated_at", Json::text(&state.updated_at));
-    let from = state.forked.as_ref().map(|from| from.conversation.to_string());
+    let from = state
+        .forked
+        .as_ref()
+        .map(|from| from.conversation.to_string());
     info.insert("forked_from_conversation_id", text(from.as_deref()));
-    info.insert("forked_from_event_id", event(state.forked.as_ref().and_then(|from| from.event)));
+    info.insert(
+        "forked_from_event_id",
+        event(state.forked.as_ref().and_then(|from| from.event)),
+    );
     let parent = state.parent_conversation.map(|id| id.to_string());
     info.insert("parent_conversation_id", text(parent.as_deref()));
     info.insert("sub_conversation_ids", list());
@@ -64,11 +78,20 @@ pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], for
     info.insert("current_model_id", Json::Null);
     info.insert("available_models", list());
     info.insert("supports_runtime_model_switch", false);
-    info.insert("launched_agent_profile", setup.launched_agent_profile.show(&view));
+    info.insert(
+        "launched_agent_profile",
+        setup.launched_agent_profile.show(&view),
+    );
     info.insert("agent", agent);
     info.insert("client_tools", setup.client_tools.show(&view));
-    info.insert("tool_module_qualnames", setup.tool_module_qualnames.show(&view));
-    info.insert("runtime_info", if form.made { Json::Null } else { runtime() });
+    info.insert(
+        "tool_module_qualnames",
+        setup.tool_module_qualnames.show(&view),
+    );
+    info.insert(
+        "runtime_info",
+        if form.made { Json::Null } else { runtime() },
+    );
     info.into()
 }
 
@@ -112,7 +135,10 @@ impl Fixed {
         full.insert("stuck_detection", self.stuck_detection);
         full.insert("execution_status", Json::text(state.status.as_str()));
         full.insert("confirmation_policy", raw(&state.confirmation_policy));
-        full.insert("activated_knowledge_skills", written(&state.activated_knowledge_skills));
+        full.insert(
+            "activated_knowledge_skills",
+            written(&state.activated_knowledge_skills),
+        );
         full.insert("activated_path_rules", Vec::new());
         full.insert("invoked_skills", written(&state.invoked_skills));
         full.insert("blocked_actions", written(&state.blocked_actions));

@@ -4,7 +4,7 @@
 //! a small row for each, and those that were asked for lately. Nothing is read before the first call, which then also
 //! settles what a crash left behind.
 
-mod commands;
+mod asking;
 mod fork;
 mod list;
 mod loading;
@@ -185,10 +185,15 @@ impl Conversation {
     ///
     /// # Errors
     /// [`Error::Fields`]; what is wrong with a source.
-    pub async fn set_secrets(&self, body: Option<Json>, by: &crate::source::Holder) -> Result<(), Error> {
+    pub async fn set_secrets(
+        &self,
+        body: Option<Json>,
+        by: &crate::source::Holder,
+    ) -> Result<(), Error> {
         let (this, by) = (self.clone(), by.clone());
         blocking(move || {
-            let given: request::SetSecrets = this.read(body.as_ref(), field::Source::ProfileRequest)?;
+            let given: request::SetSecrets =
+                this.read(body.as_ref(), field::Source::ProfileRequest)?;
             let settings = given.settings(&this.0.shared.parts.base_url);
             Ok(this.0.secrets.set(settings, &by)?)
         })
@@ -196,7 +201,11 @@ impl Conversation {
     }
 
     /// Reads a body of one of the conversation's routes.
-    pub(super) fn read<T: field::Field>(&self, body: Option<&Json>, source: field::Source) -> Result<T, Error> {
+    pub(super) fn read<T: field::Field>(
+        &self,
+        body: Option<&Json>,
+        source: field::Source,
+    ) -> Result<T, Error> {
         let settings = &self.0.shared.parts.settings;
         settings.with_site(|site| request::read(body, site, source))
     }
@@ -255,7 +264,11 @@ impl Conversations {
     pub async fn stop(&self) {
         let seats: Vec<Conversation> = {
             let mut table = self.0.table();
-            table.loaded.drain().map(|(_, seat)| seat.conversation).collect()
+            table
+                .loaded
+                .drain()
+                .map(|(_, seat)| seat.conversation)
+                .collect()
         };
         let mut ending = JoinSet::new();
         for conversation in seats {
@@ -279,9 +292,15 @@ impl Shared {
     pub(super) fn setup(&self, id: Id) -> Result<Setup, Error> {
         let space = Space::of(id)?;
         let damaged = || Error::Damaged("the agent", "it is not what was written");
-        let record = self.parts.vault.value(&space.namespace, &space.agent)?.ok_or(Error::Unknown)?;
+        let record = self
+            .parts
+            .vault
+            .value(&space.namespace, &space.agent)?
+            .ok_or(Error::Unknown)?;
         let json = Json::parse(record.bytes.expose()).map_err(|_| damaged())?;
-        let read = |site: &crate::settings::Site<'_>| request::read(Some(&json), site, field::Source::Stored);
+        let read = |site: &crate::settings::Site<'_>| {
+            request::read(Some(&json), site, field::Source::Stored)
+        };
         self.parts.settings.with_site(read).map_err(|_| damaged())
     }
 

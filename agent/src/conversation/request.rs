@@ -3,16 +3,16 @@
 //! Members that are not named here are ignored, as the reference does; so are, on purpose, those about its tracing
 //! (`observability_*`), and nothing is made of `agent_definitions`.
 
-mod create;
+pub mod create;
 mod kind;
-mod message;
-mod secrets;
-mod small;
+pub mod message;
+pub mod secrets;
+pub mod small;
 
-pub use create::{Create, Setup, Tags, Workspace};
 pub(crate) use create::Prepared;
-pub use kind::{Opaque, Uuid};
+pub use create::{Create, Setup, Tags, Workspace};
 pub(crate) use kind::{Kinds, opaque};
+pub use kind::{Opaque, Uuid};
 pub use message::SendMessage;
 pub use secrets::{SecretSource, SetSecrets};
 pub use small::{Analyzer, Ask, Confirmation, Fork, Patch, Policy, SetAnalyzer, SetPolicy};
@@ -23,7 +23,11 @@ use crate::settings::Site;
 use crate::settings::field::{Field, Reading, Source};
 
 /// Reads a body; `None` is one that is missing.
-pub(crate) fn read<T: Field>(body: Option<&Json>, site: &Site<'_>, source: Source) -> Result<T, Error> {
+pub(crate) fn read<T: Field>(
+    body: Option<&Json>,
+    site: &Site<'_>,
+    source: Source,
+) -> Result<T, Error> {
     let mut run = Reading::new(site, source, "body");
     let read = match body {
         Some(body) => T::read(body, None, &mut run),

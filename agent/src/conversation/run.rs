@@ -421,7 +421,9 @@ impl Runner {
     /// [`Error::Conflict`] without a condenser; [`Error::Model`] when it fails; those of the journal.
     pub async fn condense(&self) -> Result<(), Error> {
         if self.0.parts.outfit.condenser.is_none() {
-            return Err(Error::Conflict("The conversation's agent has no condenser."));
+            return Err(Error::Conflict(
+                "The conversation's agent has no condenser.",
+            ));
         }
         self.change(|draft| {
             draft.push(Source::Environment, Body::CondensationRequest);
@@ -635,7 +637,10 @@ impl Inside {
         };
         let id = draft.push(Source::User, Body::Message(message));
         draft.state.last_user_message = Some(id);
-        draft.push(Source::Environment, Body::state("last_user_message_id", &id));
+        draft.push(
+            Source::Environment,
+            Body::state("last_user_message_id", &id),
+        );
         let asks = self.parts.autotitle && draft.state.title.is_none() && !text.trim().is_empty();
         if asks && !std::mem::replace(&mut draft.state.title_asked, true) {
             return Some(self.parts.secrets.redactor().text(&text).into_inner());
@@ -702,7 +707,9 @@ impl Inside {
             classification: Some(Classification::new("internal", true, "retry")),
         };
         let (inside, own) = (Arc::clone(self), Arc::clone(run));
-        let _ = blocking(move || inside.commit(|draft| inside.end(draft, &own, End::Failed(error)))).await;
+        let _ =
+            blocking(move || inside.commit(|draft| inside.end(draft, &own, End::Failed(error))))
+                .await;
         *self.current() = None;
         self.show_all();
     }

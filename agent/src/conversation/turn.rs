@@ -231,13 +231,7 @@ impl Inside {
     }
 
     /// An answer without calls: the end, or nothing at all.
-    fn spoken(
-        &self,
-        run: &Run,
-        said: Said,
-        spent: &Spent,
-        answered: u64,
-    ) -> Result<After, Error> {
+    fn spoken(&self, run: &Run, said: Said, spent: &Spent, answered: u64) -> Result<After, Error> {
         let empty = said.text.trim().is_empty();
         let message = Message {
             llm_message: LlmMessage {
@@ -326,7 +320,10 @@ impl Inside {
             "{}".clone_into(&mut call.arguments);
         }
         let read = match self.parts.outfit.tool(&call.name) {
-            Some(row) => row.spec.parse(&call.arguments).map_err(|why| why.to_string()),
+            Some(row) => row
+                .spec
+                .parse(&call.arguments)
+                .map_err(|why| why.to_string()),
             None => Err(self.not_found(&call.name)),
         };
         if let Err(why) = &read
@@ -499,7 +496,8 @@ impl Inside {
         let events = blocking(move || {
             let events = inside.parts.journal.events();
             let read = ids.iter().map(|id| events.event(*id));
-            read.filter_map(Result::transpose).collect::<Result<Vec<_>, Error>>()
+            read.filter_map(Result::transpose)
+                .collect::<Result<Vec<_>, Error>>()
         })
         .await??;
         let redactor = self.parts.secrets.redactor();

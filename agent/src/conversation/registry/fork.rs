@@ -31,7 +31,11 @@ impl Conversations {
 }
 
 impl Shared {
-    fn forked(self: &Arc<Self>, from: &Conversation, body: Option<&Json>) -> Result<Conversation, Error> {
+    fn forked(
+        self: &Arc<Self>,
+        from: &Conversation,
+        body: Option<&Json>,
+    ) -> Result<Conversation, Error> {
         let nothing = Json::from(crate::json::Object::new());
         let fork: Fork = from.read(Some(body.unwrap_or(&nothing)), field::Source::Stored)?;
         let id = match &fork.id {
@@ -50,17 +54,27 @@ impl Shared {
         let before = journal.state();
         let now = crate::settings::now();
         let mut state = State {
-            title: fork.title.map(|title| title.expose().to_owned()).or_else(|| before.title.clone()),
+            title: fork
+                .title
+                .map(|title| title.expose().to_owned())
+                .or_else(|| before.title.clone()),
             tags: fork.tags.map(|tags| tags.0).unwrap_or_default(),
             title_asked: before.title_asked,
             confirmation_policy: before.confirmation_policy.clone(),
             security_analyzer: before.security_analyzer.clone(),
-            stats: if fork.reset_metrics { Stats::default() } else { before.stats.clone() },
+            stats: if fork.reset_metrics {
+                Stats::default()
+            } else {
+                before.stats.clone()
+            },
             created_at: now.clone(),
             updated_at: now,
             activated_knowledge_skills: before.activated_knowledge_skills.clone(),
             invoked_skills: before.invoked_skills.clone(),
-            forked: Some(Origin { conversation: journal.id(), event: last }),
+            forked: Some(Origin {
+                conversation: journal.id(),
+                event: last,
+            }),
             ..State::default()
         };
         let space = Space::of(id)?;
@@ -74,14 +88,22 @@ impl Shared {
             let mut step = Transaction::new();
             for event in journal.events().read(at..end)? {
                 point(&mut state, &event);
-                step = step.append(&space.namespace, &space.events, Plaintext::copy_of(&event.to_stored()));
+                step = step.append(
+                    &space.namespace,
+                    &space.events,
+                    Plaintext::copy_of(&event.to_stored()),
+                );
             }
             self.parts.vault.commit(step)?;
             at = end;
         }
         let setup = self.setup(journal.id())?;
         let also = self.marked(id, HERE)?;
-        let also = also.put(&space.namespace, &space.agent, Put::of(making::sealed(&setup)));
+        let also = also.put(
+            &space.namespace,
+            &space.agent,
+            Put::of(making::sealed(&setup)),
+        );
         let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
         let made = Journal::create(&self.parts.vault, id, secrets.redactor(), state, also)?;
         let made = self.assembled(made, secrets, &setup)?;
@@ -97,7 +119,10 @@ impl Shared {
             let mut step = Transaction::new();
             for record in &page.records {
                 if let Some(value) = vault.value(&from.secrets, &record.name)? {
-                    let put = Put { description: record.description.clone(), ..Put::of(value.bytes) };
+                    let put = Put {
+                        description: record.description.clone(),
+                        ..Put::of(value.bytes)
+                    };
                     step = step.put(&to.secrets, &record.name, put);
                 }
             }
@@ -125,7 +150,9 @@ fn point(state: &mut State, event: &Event) {
     }
     match &event.body {
         Body::SystemPrompt(_) => state.prompted = true,
-        Body::Message(message) if message.llm_message.role == Role::User && event.source == Source::User => {
+        Body::Message(message)
+            if message.llm_message.role == Role::User && event.source == Source::User =>
+        {
             state.last_user_message = Some(event.id);
         }
         Body::Message(_) if event.source == Source::Agent => state.answer = Some(event.id),

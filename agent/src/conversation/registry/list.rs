@@ -60,10 +60,15 @@ impl Conversations {
     pub async fn search(&self, wanted: Wanted) -> Result<Json, Error> {
         self.ready().await?;
         let mut ids = self.0.rows(|rows| {
-            let rows = rows.filter(|(_, row)| wanted.status.is_none_or(|status| row.status == status));
+            let rows =
+                rows.filter(|(_, row)| wanted.status.is_none_or(|status| row.status == status));
             let by_update = matches!(wanted.sort, Sort::Updated | Sort::UpdatedLast);
             let key = |(id, row): (Id, &Row)| {
-                let time = if by_update { &row.updated_at } else { &row.created_at };
+                let time = if by_update {
+                    &row.updated_at
+                } else {
+                    &row.created_at
+                };
                 (time.clone(), id)
             };
             let mut all: Vec<_> = rows.map(key).collect();
@@ -73,12 +78,20 @@ impl Conversations {
             }
             all.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
         });
-        let first = wanted.page_id.as_deref().and_then(|id| id.parse::<Id>().ok());
+        let first = wanted
+            .page_id
+            .as_deref()
+            .and_then(|id| id.parse::<Id>().ok());
         let first = first.and_then(|first| ids.iter().position(|id| *id == first));
         ids.drain(..first.unwrap_or(0));
-        let next = ids.get(wanted.limit.clamp(1, CONVERSATIONS_PAGE_MAX)).copied();
+        let next = ids
+            .get(wanted.limit.clamp(1, CONVERSATIONS_PAGE_MAX))
+            .copied();
         ids.truncate(wanted.limit.clamp(1, CONVERSATIONS_PAGE_MAX));
-        let form = Form { include_skills: wanted.include_skills, made: false };
+        let form = Form {
+            include_skills: wanted.include_skills,
+            made: false,
+        };
         let mut items = Vec::with_capacity(ids.len());
         for id in ids {
             // One that was deleted meanwhile is left out.
@@ -86,7 +99,10 @@ impl Conversations {
         }
         let mut page = Object::with_capacity(2);
         page.insert("items", items);
-        page.insert("next_page_id", next.map_or(Json::Null, |id| Json::text(&id.hex())));
+        page.insert(
+            "next_page_id",
+            next.map_or(Json::Null, |id| Json::text(&id.hex())),
+        );
         Ok(page.into())
     }
 
@@ -97,7 +113,9 @@ impl Conversations {
     pub async fn count(&self, status: Option<Status>) -> Result<u64, Error> {
         self.ready().await?;
         let counted = |row: &Row| status.is_none_or(|status| row.status == status);
-        Ok(self.0.rows(|rows| rows.filter(|(_, row)| counted(row)).count()) as u64)
+        Ok(self
+            .0
+            .rows(|rows| rows.filter(|(_, row)| counted(row)).count()) as u64)
     }
 
     /// Those of these ids, in order; null for those that are not there.
@@ -107,7 +125,10 @@ impl Conversations {
     pub async fn many(&self, ids: &[Id], include_skills: bool) -> Result<Json, Error> {
         let mut items = Vec::with_capacity(ids.len());
         for id in ids {
-            let form = Form { include_skills, made: false };
+            let form = Form {
+                include_skills,
+                made: false,
+            };
             items.push(self.shown(*id, form).await?.unwrap_or(Json::Null));
         }
         Ok(items.into())

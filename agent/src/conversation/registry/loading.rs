@@ -61,7 +61,10 @@ impl Shared {
         }
         let row = Row::of(&conversation.0.journal.state());
         table.rows.insert(id, row);
-        let seat = Seat { conversation: conversation.clone(), used: Instant::now() };
+        let seat = Seat {
+            conversation: conversation.clone(),
+            used: Instant::now(),
+        };
         table.loaded.insert(id, seat);
         Ok(conversation)
     }
@@ -69,7 +72,8 @@ impl Shared {
     fn load(self: &Arc<Self>, id: Id) -> Result<Conversation, Error> {
         let space = crate::conversation::journal::Space::of(id)?;
         let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
-        let journal = Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
+        let journal =
+            Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
         let setup = self.setup(id)?;
         self.assembled(journal, secrets, &setup)
     }
@@ -114,7 +118,9 @@ impl Shared {
     /// What the agent of `setup` works with.
     pub(super) fn outfit(&self, setup: &Setup) -> Result<Outfit, Error> {
         let agent = setup.agent.show(&View::new(Expose::Plain));
-        let agent = agent.as_object().ok_or(Error::Damaged("the agent", "it is no object"))?;
+        let agent = agent
+            .as_object()
+            .ok_or(Error::Damaged("the agent", "it is no object"))?;
         Outfit::read(agent, &|llm| self.parts.models.open(llm)).map_err(Error::Outfit)
     }
 }
@@ -125,7 +131,9 @@ fn thresholds(setup: &Setup) -> Thresholds {
     let read = |name: &str, to: &mut usize| {
         let value = given.and_then(|given| given.members().get(name));
         if let Some(Json::Number(number)) = value
-            && let Some(number) = number.as_u64().and_then(|number| usize::try_from(number).ok())
+            && let Some(number) = number
+                .as_u64()
+                .and_then(|number| usize::try_from(number).ok())
         {
             *to = number.max(1);
         }
@@ -154,7 +162,8 @@ impl Table {
         }
         for id in going {
             if let Some(seat) = self.loaded.remove(&id) {
-                self.rows.insert(id, Row::of(&seat.conversation.0.journal.state()));
+                self.rows
+                    .insert(id, Row::of(&seat.conversation.0.journal.state()));
             }
         }
     }

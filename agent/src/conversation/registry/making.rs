@@ -46,16 +46,30 @@ impl Conversations {
         let (conversation, message) = match begun {
             Begun::There(id) => {
                 let there = self.get(id).await?;
-                let info = there.info(Form { made: true, ..Form::default() }).await?;
+                let info = there
+                    .info(Form {
+                        made: true,
+                        ..Form::default()
+                    })
+                    .await?;
                 return Ok((info, false));
             }
             Begun::Made(conversation, message) => (conversation, message),
         };
         if let Some(message) = message {
-            let incoming = Incoming { content: message.content, sender: message.sender, run: message.run };
+            let incoming = Incoming {
+                content: message.content,
+                sender: message.sender,
+                run: message.run,
+            };
             conversation.runner().send(incoming).await?;
         }
-        let info = conversation.info(Form { made: true, ..Form::default() }).await?;
+        let info = conversation
+            .info(Form {
+                made: true,
+                ..Form::default()
+            })
+            .await?;
         Ok((info, true))
     }
 }
@@ -73,16 +87,25 @@ impl Shared {
             None => Id::fresh()?,
         };
         for name in &prepared.ignored {
-            (self.parts.warn)(&format!("conversation {id}: nothing is made of {name} here"));
+            (self.parts.warn)(&format!(
+                "conversation {id}: nothing is made of {name} here"
+            ));
         }
         self.make(id, prepared, by)
     }
 
     fn prepare(&self, body: Option<&Json>) -> Result<Prepared, Error> {
         let settings = &self.parts.settings;
-        let sealed = matches!(body.and_then(|body| body.get("secrets_encrypted")), Some(Json::Bool(true)));
+        let sealed = matches!(
+            body.and_then(|body| body.get("secrets_encrypted")),
+            Some(Json::Bool(true))
+        );
         // A text that looks like a token and opens under no key is an ordinary value, unless the client says that all are tokens.
-        let source = if sealed { Source::Request } else { Source::ProfileRequest };
+        let source = if sealed {
+            Source::Request
+        } else {
+            Source::ProfileRequest
+        };
         let mut create: Create = settings.with_site(|site| request::read(body, site, source))?;
         if let Some(agent) = create.agent.take() {
             return Ok(create.prepared(agent.0, None, &self.parts.base_url));
@@ -98,7 +121,8 @@ impl Shared {
         };
         let agent = settings.with_site(|site| {
             let mut run = Reading::new(site, Source::Stored, "body");
-            run.at_name("agent_settings", |run| of_settings(&from, run)).ok_or(run.faults)
+            run.at_name("agent_settings", |run| of_settings(&from, run))
+                .ok_or(run.faults)
         });
         let agent = agent.map_err(Error::Fields)?;
         Ok(create.prepared(agent, profile, &self.parts.base_url))
@@ -147,13 +171,22 @@ impl Shared {
         let given = Path::new(given);
         let given = std::path::absolute(given).map_err(|_| Error::Directory("it is no path"))?;
         let directory = (self.parts.confine)(&given).map_err(Error::Directory)?;
-        if self.parts.hidden.iter().any(|hidden| directory.starts_with(hidden)) {
+        if self
+            .parts
+            .hidden
+            .iter()
+            .any(|hidden| directory.starts_with(hidden))
+        {
             return Err(Error::Directory("it is the vault's own"));
         }
         std::fs::create_dir_all(&directory).map_err(|error| Error::Directory(why(&error)))?;
-        let there = directory.ancestors().any(|above| above.join(".git").exists());
+        let there = directory
+            .ancestors()
+            .any(|above| above.join(".git").exists());
         if !there && let Err(why) = self.git_init(&directory) {
-            (self.parts.warn)(&format!("no repository was made in a new working directory: {why}"));
+            (self.parts.warn)(&format!(
+                "no repository was made in a new working directory: {why}"
+            ));
         }
         Ok(directory)
     }
@@ -163,7 +196,9 @@ impl Shared {
         let launch = Launch::new("git", &self.parts.guard)
             .arguments(["init", "--quiet", "--template="])
             .directory(directory);
-        let mut child = launch.spawn().map_err(|_| "git could not be started; is it installed?")?;
+        let mut child = launch
+            .spawn()
+            .map_err(|_| "git could not be started; is it installed?")?;
         match child.wait_for(Duration::from_secs(GIT_INIT_SECONDS_MAX)) {
             Ok(Some(exit)) if exit.success() => Ok(()),
             Ok(Some(_)) => Err("git init failed"),
@@ -177,7 +212,9 @@ impl Shared {
 fn why(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind as Kind;
     match error.kind() {
-        Kind::PermissionDenied => "it may not be made or entered; choose one that this user may write to",
+        Kind::PermissionDenied => {
+            "it may not be made or entered; choose one that this user may write to"
+        }
         Kind::AlreadyExists | Kind::NotADirectory => "a file stands in its way",
         Kind::ReadOnlyFilesystem => "its file system is read-only",
         Kind::StorageFull => "the disk is full",
@@ -190,6 +227,6 @@ pub(super) fn sealed(setup: &request::Setup) -> Plaintext {
     setup.show(&View::new(Expose::Plain)).to_bytes()
 }
 
-fn raw(json: &Json) -> Raw {
+pub(super) fn raw(json: &Json) -> Raw {
     Raw::of_text(text_of(json)).unwrap_or_default()
 }

@@ -29,7 +29,10 @@ impl Shared {
     pub(super) fn recover(&self) -> Result<(), Error> {
         let (mut next, mut ids) = (None, Vec::new());
         loop {
-            let page = self.parts.vault.list(&self.index, next, LENDER_PAGE_RECORDS)?;
+            let page = self
+                .parts
+                .vault
+                .list(&self.index, next, LENDER_PAGE_RECORDS)?;
             ids.extend(page.records.into_iter().map(|record| record.name));
             next = page.next;
             if next.is_none() {
@@ -41,7 +44,9 @@ impl Shared {
             match self.settle(&name) {
                 Ok(Some((id, row))) => drop(self.table().rows.insert(id, row)),
                 Ok(None) => {}
-                Err(error) => (self.parts.warn)(&format!("conversation {}: {error}", name.as_str())),
+                Err(error) => {
+                    (self.parts.warn)(&format!("conversation {}: {error}", name.as_str()))
+                }
             }
         }
         Ok(())
@@ -58,11 +63,15 @@ impl Shared {
         }
         let base = self.parts.resolver.lender.redactor();
         let journal = Journal::open(&self.parts.vault, id, base)?;
-        let journal = journal.ok_or(Error::Damaged("the index", "it names a conversation that is not there"))?;
+        let journal = journal.ok_or(Error::Damaged(
+            "the index",
+            "it names a conversation that is not there",
+        ))?;
         if matches!(journal.state().status, Status::Running | Status::Deleting) {
             let space = Space::of(id)?;
             let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
-            let journal = Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
+            let journal =
+                Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
             end_run(&journal)?;
             return Ok(Some((id, Row::of(&journal.state()))));
         }

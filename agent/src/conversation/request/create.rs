@@ -49,7 +49,9 @@ impl Field for Tags {
                 let name: String = name.chars().take(64).collect();
                 format!("Tag key '{name}' is invalid: keys must be lowercase alphanumeric only")
             } else if value.expose().chars().count() > TAG_CHARS_MAX {
-                format!("Tag value for key '{name}' exceeds maximum length of {TAG_CHARS_MAX} characters")
+                format!(
+                    "Tag value for key '{name}' exceeds maximum length of {TAG_CHARS_MAX} characters"
+                )
             } else {
                 tags.insert(name.to_owned(), value.expose().to_owned());
                 continue;
@@ -74,7 +76,9 @@ fn profile_stands_alone(input: &Json, run: &mut Reading<'_>) -> bool {
     if !given("agent_profile_id") {
         return true;
     }
-    let other = ["agent", "agent_settings"].into_iter().find(|name| given(name));
+    let other = ["agent", "agent_settings"]
+        .into_iter()
+        .find(|name| given(name));
     if let Some(other) = other {
         let text = format!("`agent_profile_id` is mutually exclusive with `{other}`");
         run.refuse_value::<()>(&text, Create::veil(input));
@@ -84,7 +88,10 @@ fn profile_stands_alone(input: &Json, run: &mut Reading<'_>) -> bool {
 
 /// One way of saying which agent, and nothing that can't be had here.
 fn can_begin(create: &mut Create, input: &Json, run: &mut Reading<'_>) -> bool {
-    if create.agent.is_none() && create.agent_settings.is_none() && create.agent_profile_id.is_none() {
+    if create.agent.is_none()
+        && create.agent_settings.is_none()
+        && create.agent_profile_id.is_none()
+    {
         let text = "One of `agent`, `agent_settings`, or `agent_profile_id` must be provided";
         run.refuse_value::<()>(text, Create::veil(input));
         return false;
@@ -94,10 +101,16 @@ fn can_begin(create: &mut Create, input: &Json, run: &mut Reading<'_>) -> bool {
         false
     };
     if create.worktree {
-        return refuse("worktree", "this server makes no worktrees; give the directory of one as working_dir");
+        return refuse(
+            "worktree",
+            "this server makes no worktrees; give the directory of one as working_dir",
+        );
     }
     if create.conversation_runtime == Some(Runtime::Docker) {
-        return refuse("conversation_runtime", "This server only runs local conversations");
+        return refuse(
+            "conversation_runtime",
+            "This server only runs local conversations",
+        );
     }
     true
 }
@@ -192,19 +205,40 @@ pub(crate) struct Prepared {
 
 impl Create {
     /// With the agent that it comes to, and the profile that this is from.
-    pub(crate) fn prepared(self, agent: Box<Agent>, profile: Option<Anything>, base_url: &str) -> Prepared {
-        let mut sources = match agent.agent_context.as_ref().and_then(|context| context.secrets.as_ref()) {
+    pub(crate) fn prepared(
+        self,
+        agent: Box<Agent>,
+        profile: Option<Anything>,
+        base_url: &str,
+    ) -> Prepared {
+        let mut sources = match agent
+            .agent_context
+            .as_ref()
+            .and_then(|context| context.secrets.as_ref())
+        {
             Some(secrets) => of_context(secrets, base_url),
             None => Vec::new(),
         };
         sources.retain(|source| self.secrets.get(&source.name).is_none());
-        sources.extend(self.secrets.iter().map(|(name, source)| source.setting(name, base_url)));
+        sources.extend(
+            self.secrets
+                .iter()
+                .map(|(name, source)| source.setting(name, base_url)),
+        );
         let given = [
             ("agent.mcp_config", !agent.mcp_config.is_empty()),
             ("agent.critic", agent.critic.is_some()),
             ("client_tools", !self.client_tools.is_empty()),
-            ("plugins", self.plugins.as_ref().is_some_and(|all| !all.is_empty())),
-            ("hook_config", self.hook_config.as_ref().is_some_and(|hooks| !hooks.0.is_empty())),
+            (
+                "plugins",
+                self.plugins.as_ref().is_some_and(|all| !all.is_empty()),
+            ),
+            (
+                "hook_config",
+                self.hook_config
+                    .as_ref()
+                    .is_some_and(|hooks| !hooks.0.is_empty()),
+            ),
         ];
         let mut tool_module_qualnames = self.tool_module_qualnames;
         for tool in &agent.tools {
@@ -224,7 +258,10 @@ impl Create {
             message: self.initial_message,
             sources,
             tags: self.tags.0,
-            ignored: given.into_iter().filter_map(|(name, is)| is.then_some(name)).collect(),
+            ignored: given
+                .into_iter()
+                .filter_map(|(name, is)| is.then_some(name))
+                .collect(),
             setup: Setup {
                 agent,
                 workspace: self.workspace,

@@ -57,11 +57,7 @@ pub struct Opaque {
 }
 
 impl Opaque {
-    pub(crate) fn read(
-        kinds: &Kinds,
-        input: &Json,
-        run: &mut Reading<'_>,
-    ) -> Option<Self> {
+    pub(crate) fn read(kinds: &Kinds, input: &Json, run: &mut Reading<'_>) -> Option<Self> {
         let (kind, rest) = kinds.read(input, cleaned, run)?;
         match rest {
             Json::Object(members) => Some(Self { kind, members }),
@@ -148,9 +144,16 @@ impl Field for Uuid {
         if let Ok(id) = text.parse() {
             return Some(Self(id));
         }
-        let why = match text.chars().enumerate().find(|(_, c)| !(c.is_ascii_hexdigit() || *c == '-')) {
+        let why = match text
+            .chars()
+            .enumerate()
+            .find(|(_, c)| !(c.is_ascii_hexdigit() || *c == '-'))
+        {
             Some((at, wrong)) => format!("invalid character: found `{wrong}` at {at}"),
-            None => format!("invalid length: expected length 32 for simple format, found {}", text.len()),
+            None => format!(
+                "invalid length: expected length 32 for simple format, found {}",
+                text.len()
+            ),
         };
         let fault = run.fault(
             "uuid_parsing",

@@ -1,6 +1,5 @@
 //! A message of the person.
 
-use super::super::Error;
 use crate::json::{Json, Text};
 use crate::settings::field::{Field, Reading};
 use crate::settings::model::{any_input, any_value, choice, model};
@@ -57,8 +56,10 @@ model! {
 }
 
 /// A part of a message: a text or images.
-pub(crate) enum Part {
+pub enum Part {
+    /// A text.
     Text(TextPart),
+    /// Images.
     Image(ImagePart),
 }
 
@@ -115,7 +116,11 @@ impl Field for SendMessage {
             },
             Part::Image(part) => Content::Image {
                 cache_prompt: part.cache_prompt,
-                image_urls: part.image_urls.iter().map(|url| url.expose().to_owned()).collect(),
+                image_urls: part
+                    .image_urls
+                    .iter()
+                    .map(|url| url.expose().to_owned())
+                    .collect(),
             },
         };
         Some(Self {
@@ -127,15 +132,5 @@ impl Field for SendMessage {
 
     fn show(&self, _: &View<'_>) -> Json {
         Json::Null
-    }
-}
-
-impl SendMessage {
-    /// Reads the body of `POST .../events`, or a message on the socket.
-    ///
-    /// # Errors
-    /// [`Error::Fields`].
-    pub fn read_from(body: Option<&Json>, settings: &crate::settings::Store) -> Result<Self, Error> {
-        settings.with_site(|site| super::read(body, site, crate::settings::field::Source::Stored))
     }
 }

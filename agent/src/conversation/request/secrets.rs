@@ -102,7 +102,8 @@ impl SetSecrets {
     #[must_use]
     pub fn settings(&self, base_url: &str) -> Vec<Setting> {
         let all = self.secrets.iter();
-        all.map(|(name, given)| given.0.setting(name, base_url)).collect()
+        all.map(|(name, given)| given.0.setting(name, base_url))
+            .collect()
     }
 }
 
@@ -147,12 +148,18 @@ fn of_lookup(name: &str, given: &LookupSecret, base_url: &str) -> Setting {
     Setting {
         name: name.to_owned(),
         description: described(given.description.as_ref()),
-        source: Source::Lookup { url, headers: headers(&given.headers) },
+        source: Source::Lookup {
+            url,
+            headers: headers(&given.headers),
+        },
     }
 }
 
 fn headers(headers: &Secrets) -> Vec<(String, Plaintext)> {
-    headers.iter().map(|(name, value)| (name.to_owned(), plain(value))).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_owned(), plain(value)))
+        .collect()
 }
 
 fn plain(value: &Secret) -> Plaintext {

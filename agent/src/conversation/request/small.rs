@@ -25,12 +25,18 @@ pub struct Threshold(&'static str);
 impl Field for Threshold {
     fn read(input: &Json, _: Option<&Json>, run: &mut Reading<'_>) -> Option<Self> {
         const WORDS: [&str; 4] = ["UNKNOWN", "LOW", "MEDIUM", "HIGH"];
-        let word = input.as_text().and_then(|text| WORDS.into_iter().find(|word| *word == text));
+        let word = input
+            .as_text()
+            .and_then(|text| WORDS.into_iter().find(|word| *word == text));
         if let Some(word) = word {
             return Some(Self(word));
         }
         let expected = crate::settings::model::one_of(&WORDS);
-        let fault = run.fault("enum", format!("Input should be {expected}"), Self::veil(input));
+        let fault = run.fault(
+            "enum",
+            format!("Input should be {expected}"),
+            Self::veil(input),
+        );
         run.refuse(fault.with("expected", Json::text(&expected)))
     }
 

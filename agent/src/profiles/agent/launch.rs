@@ -104,7 +104,9 @@ impl Desk<'_> {
         let Some(read) = read else {
             let mut run = Reading::new(self.site, Source::Stored, "body");
             let why = report.errors.join("; ");
-            run.at_name("agent_profile_id", |run| run.refuse_value::<()>(&why, Json::text(id)));
+            run.at_name("agent_profile_id", |run| {
+                run.refuse_value::<()>(&why, Json::text(id))
+            });
             return Err(SettingsError::Fields(run.faults));
         };
         let shown = profile.shown();
