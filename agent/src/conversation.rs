@@ -3,6 +3,7 @@
 //! A conversation is a log of [`Event`]s and a [`State`]. A [`Journal`] is the only way to both: what it commits is
 //! masked first, on disk when it returns, and then shown to the subscribers of its [`Hub`]. Nothing here knows HTTP.
 
+mod aside;
 pub mod call;
 pub mod clock;
 pub mod condense;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod history;
 pub mod hub;
 mod id;
+mod incoming;
 pub mod journal;
 pub mod machine;
 pub mod masks;
@@ -21,6 +23,7 @@ pub mod prompt;
 mod raw;
 pub mod run;
 pub mod search;
+mod shorten;
 mod state;
 mod status;
 mod stream;

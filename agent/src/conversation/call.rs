@@ -41,7 +41,8 @@ pub fn failed(call: &str, tool: &str, error: String) -> Body {
 }
 
 /// What an interrupted call says.
-pub const INTERRUPTED: &str = "Tool call interrupted before completion. The conversation was paused.";
+pub const INTERRUPTED: &str =
+    "Tool call interrupted before completion. The conversation was paused.";
 
 impl Toolbox {
     /// Ends what the tools have running. Blocks.
@@ -73,7 +74,8 @@ impl Toolbox {
         let tools = self.tools();
         let opened = {
             let tools = Arc::clone(&tools);
-            let (setup, action, past) = (parts.tools.clone(), planned.action.clone(), past.cloned());
+            let (setup, action, past) =
+                (parts.tools.clone(), planned.action.clone(), past.cloned());
             super::run::blocking(move || {
                 let mut tools = tools.lock().unwrap_or_else(PoisonError::into_inner);
                 let at = open(&mut tools, row, &setup, past.as_ref());
@@ -159,7 +161,9 @@ fn open(
     setup: &tool::Setup,
     past: Option<&Observation>,
 ) -> usize {
-    let found = tools.iter().position(|tool| tool.spec().name == row.spec.name);
+    let found = tools
+        .iter()
+        .position(|tool| tool.spec().name == row.spec.name);
     found.unwrap_or_else(|| {
         let mut tool = (row.open)(setup);
         if let Some(past) = past {
@@ -227,7 +231,10 @@ mod tests {
             description: None,
             kind: Shown::Static,
         };
-        let found = misuse(&run("curl -H <secret-hidden>"), std::slice::from_ref(&secret));
+        let found = misuse(
+            &run("curl -H <secret-hidden>"),
+            std::slice::from_ref(&secret),
+        );
         assert!(found.unwrap().contains("$TOKEN"));
         assert!(misuse(&run("echo $TOKEN"), std::slice::from_ref(&secret)).is_none());
         assert!(misuse(&run("<secret-hidden>"), &[]).is_some());

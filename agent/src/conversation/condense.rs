@@ -63,7 +63,9 @@ impl Condenser {
         };
         let part = |name, default: f64| {
             let value = condenser.get(name).and_then(number);
-            value.filter(|part| (0.0..1.0).contains(part)).unwrap_or(default)
+            value
+                .filter(|part| (0.0..1.0).contains(part))
+                .unwrap_or(default)
         };
         Ok(Some(Self {
             llm: open(llm)?,
@@ -140,7 +142,10 @@ fn forget(view: &[Seen], from: usize, until: usize) -> Option<Plan> {
         Seen::Event(..) => None,
     });
     let before = view.get(..from).unwrap_or_default();
-    let offset = before.iter().filter(|seen| matches!(seen, Seen::Event(..))).count() as u64;
+    let offset = before
+        .iter()
+        .filter(|seen| matches!(seen, Seen::Event(..)))
+        .count() as u64;
     (!forgotten.is_empty()).then_some(Plan {
         forgotten,
         summary,
@@ -167,7 +172,9 @@ never guess a value. Answer with the text alone.";
 pub fn request(previous: Option<&str>, events: &[Event], chars: usize) -> Vec<Message> {
     let mut text = String::new();
     if let Some(previous) = previous {
-        text.push_str(&format!("<PREVIOUS SUMMARY>\n{previous}\n</PREVIOUS SUMMARY>\n\n"));
+        text.push_str(&format!(
+            "<PREVIOUS SUMMARY>\n{previous}\n</PREVIOUS SUMMARY>\n\n"
+        ));
     }
     for event in events {
         if let Some((who, what)) = told(event) {
@@ -194,7 +201,10 @@ fn told(event: &Event) -> Option<(&'static str, String)> {
         Body::Action(action) => {
             let thought = text_of(&action.thought);
             let call = &action.tool_call;
-            ("action", format!("{thought}\n{}({})", call.name, call.arguments))
+            (
+                "action",
+                format!("{thought}\n{}({})", call.name, call.arguments),
+            )
         }
         Body::Observation(seen) => ("result", text_of(&seen.observation.for_model())),
         Body::AgentError(error) => ("error", error.error.clone()),
@@ -232,7 +242,9 @@ mod tests {
     /// `o` other, `c` call, `r` result, `s` summary.
     fn view(kinds: &str) -> Vec<Seen> {
         let event = |(at, kind): (usize, char)| {
-            let id: EventId = format!("{at:08x}-4567-4abc-8def-0123456789ab").parse().unwrap();
+            let id: EventId = format!("{at:08x}-4567-4abc-8def-0123456789ab")
+                .parse()
+                .unwrap();
             match kind {
                 'c' => Seen::Event(id, Place::Call),
                 'r' => Seen::Event(id, Place::Result),
@@ -245,7 +257,12 @@ mod tests {
 
     fn check(kinds: &str, size_max: usize, keep_first: usize, forgotten: Option<&[u64]>) {
         let plan = condenser(size_max, keep_first).plan(&view(kinds));
-        let found = plan.map(|plan| plan.forgotten.iter().map(|id| id.place()).collect::<Vec<_>>());
+        let found = plan.map(|plan| {
+            plan.forgotten
+                .iter()
+                .map(|id| id.place())
+                .collect::<Vec<_>>()
+        });
         assert_eq!(found.as_deref(), forgotten, "{kinds}");
     }
 

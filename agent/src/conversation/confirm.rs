@@ -86,7 +86,11 @@ mod tests {
     fn risky_is_what_reaches_the_threshold() {
         let check = |json: &str, held: [bool; 4]| {
             let risks = [Risk::Unknown, Risk::Low, Risk::Medium, Risk::High];
-            assert_eq!(risks.map(|risk| Policy::read(json).holds(risk)), held, "{json}");
+            assert_eq!(
+                risks.map(|risk| Policy::read(json).holds(risk)),
+                held,
+                "{json}"
+            );
         };
         check(r#"{"kind":"AlwaysConfirm"}"#, [true; 4]);
         check(r#"{"kind":"NeverConfirm"}"#, [false; 4]);

@@ -99,12 +99,23 @@ impl History {
             }
             Body::AgentError(error) => {
                 let text = cut::to(error.error.clone(), self.message_chars_max);
-                self.result(&error.tool_call_id, &error.tool_name, vec![Part::text(text)]);
+                self.result(
+                    &error.tool_call_id,
+                    &error.tool_name,
+                    vec![Part::text(text)],
+                );
                 Place::Result
             }
             Body::UserReject(reject) => {
-                let text = format!("The user did not allow this call: {}", reject.rejection_reason);
-                self.result(&reject.tool_call_id, &reject.tool_name, vec![Part::text(text)]);
+                let text = format!(
+                    "The user did not allow this call: {}",
+                    reject.rejection_reason
+                );
+                self.result(
+                    &reject.tool_call_id,
+                    &reject.tool_name,
+                    vec![Part::text(text)],
+                );
                 Place::Result
             }
             Body::CondensationSummary(summary) => {
@@ -199,7 +210,8 @@ impl History {
             name: name.to_owned(),
             content,
         };
-        self.messages.insert(self.results_at.min(self.messages.len()), result);
+        self.messages
+            .insert(self.results_at.min(self.messages.len()), result);
         self.results_at += 1;
     }
 
@@ -211,7 +223,8 @@ impl History {
                 name,
                 content: vec![Part::text(NO_RESULT)],
             };
-            self.messages.insert(self.results_at.min(self.messages.len()), result);
+            self.messages
+                .insert(self.results_at.min(self.messages.len()), result);
             self.results_at += 1;
         }
         self.answer = None;

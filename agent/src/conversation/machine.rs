@@ -87,8 +87,11 @@ impl Machine {
             },
             Body::Action(action) => {
                 let call = &action.tool_call;
-                self.stuck
-                    .action(print(&[&call.name, &call.arguments, &text_of(&action.thought)]));
+                self.stuck.action(print(&[
+                    &call.name,
+                    &call.arguments,
+                    &text_of(&action.thought),
+                ]));
             }
             Body::Observation(seen) => {
                 if matches!(&seen.observation, Observation::TaskTracker(_)) {

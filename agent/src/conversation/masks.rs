@@ -98,7 +98,9 @@ mod tests {
         let redactor = Redactor::new().unwrap();
         for value in values {
             let value = Plaintext::copy_of(value.as_bytes());
-            redactor.learn(&ValueId::new("static", "A"), &value).unwrap();
+            redactor
+                .learn(&ValueId::new("static", "A"), &value)
+                .unwrap();
         }
         Hiding(redactor)
     }

@@ -211,7 +211,11 @@ mod tests {
     fn check(document: &str, names: &[&str], missing: &[&str]) {
         let outfit = read(document).unwrap();
         let found: Vec<_> = outfit.tools.iter().map(|row| row.spec.name).collect();
-        assert_eq!((found.as_slice(), outfit.missing.len()), (names, missing.len()), "{document}");
+        assert_eq!(
+            (found.as_slice(), outfit.missing.len()),
+            (names, missing.len()),
+            "{document}"
+        );
         assert_eq!(outfit.specs.len(), names.len());
     }
 

@@ -98,7 +98,11 @@ pub fn dynamic(context: &Context, directory: &Path, secrets: &[Listed], now: &st
     }
     let always = context.skills.iter().filter(|skill| skill.words.is_none());
     for skill in always {
-        let _ = write!(text, "<SKILL name=\"{}\">\n{}\n</SKILL>\n\n", skill.name, skill.content);
+        let _ = write!(
+            text,
+            "<SKILL name=\"{}\">\n{}\n</SKILL>\n\n",
+            skill.name, skill.content
+        );
     }
     let now = context.now.as_deref().unwrap_or(now);
     let _ = write!(
@@ -130,10 +134,15 @@ pub fn activated(context: &Context, message: &str, known: &[String]) -> Vec<(Str
     let message = message.to_lowercase();
     let named = |skill: &&Skill| {
         skill.words.as_ref().is_some_and(|words| {
-            words.iter().any(|word| !word.is_empty() && message.contains(word.as_str()))
+            words
+                .iter()
+                .any(|word| !word.is_empty() && message.contains(word.as_str()))
         })
     };
-    let fresh = context.skills.iter().filter(|skill| !known.contains(&skill.name));
+    let fresh = context
+        .skills
+        .iter()
+        .filter(|skill| !known.contains(&skill.name));
     fresh
         .filter(named)
         .take(SKILLS_ACTIVATED_MAX)
@@ -171,8 +180,17 @@ mod tests {
             system_suffix: Some("And so on.".to_owned()),
             ..Context::default()
         };
-        let text = dynamic(&context, Path::new("/work/here"), &secrets, "2026-01-02T03:04:05");
-        for part in ["* **$TOKEN** - for the forge\n* **$KEY**\n", "/work/here", "2026-01-02T03:04:05"] {
+        let text = dynamic(
+            &context,
+            Path::new("/work/here"),
+            &secrets,
+            "2026-01-02T03:04:05",
+        );
+        for part in [
+            "* **$TOKEN** - for the forge\n* **$KEY**\n",
+            "/work/here",
+            "2026-01-02T03:04:05",
+        ] {
             assert!(text.contains(part), "{part}");
         }
         assert!(text.ends_with("And so on."));

@@ -93,9 +93,8 @@ impl Stuck {
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         let limits = &self.thresholds;
-        let same = |count| {
-            newest(&self.actions, count).is_some_and(|mut found| all_same(&mut found))
-        };
+        let same =
+            |count| newest(&self.actions, count).is_some_and(|mut found| all_same(&mut found));
         let repeats = same(limits.action_observation)
             && newest(&self.outcomes, limits.action_observation)
                 .is_some_and(|mut found| all_same(&mut found));
@@ -107,10 +106,9 @@ impl Stuck {
     }
 
     fn alternates(&self, count: usize) -> bool {
-        let (Some(actions), Some(outcomes)) = (
-            newest(&self.actions, count),
-            newest(&self.outcomes, count),
-        ) else {
+        let (Some(actions), Some(outcomes)) =
+            (newest(&self.actions, count), newest(&self.outcomes, count))
+        else {
             return false;
         };
         let steps: Vec<_> = actions.zip(outcomes).collect();
@@ -162,14 +160,40 @@ mod tests {
         check(&[("a", "x"); 5], Some(4));
         check(&[("a", "!x"); 5], Some(3));
         check(&[("a", "!x"), ("a", "!y"), ("a", "!z")], Some(3));
-        check(&[("a", "x"), ("b", "y"), ("a", "x"), ("b", "y"), ("a", "x"), ("b", "y")], Some(6));
+        check(
+            &[
+                ("a", "x"),
+                ("b", "y"),
+                ("a", "x"),
+                ("b", "y"),
+                ("a", "x"),
+                ("b", "y"),
+            ],
+            Some(6),
+        );
     }
 
     #[test]
     fn progress_is_not() {
-        check(&[("a", "1"), ("a", "2"), ("a", "3"), ("a", "4"), ("a", "5")], None);
-        check(&[("a", "x"), ("a", "x"), ("a", "x"), ("b", "x"), ("a", "x")], None);
-        check(&[("a", "x"), ("b", "y"), ("a", "x"), ("b", "y"), ("a", "x"), ("b", "z")], None);
+        check(
+            &[("a", "1"), ("a", "2"), ("a", "3"), ("a", "4"), ("a", "5")],
+            None,
+        );
+        check(
+            &[("a", "x"), ("a", "x"), ("a", "x"), ("b", "x"), ("a", "x")],
+            None,
+        );
+        check(
+            &[
+                ("a", "x"),
+                ("b", "y"),
+                ("a", "x"),
+                ("b", "y"),
+                ("a", "x"),
+                ("b", "z"),
+            ],
+            None,
+        );
     }
 
     #[test]
@@ -200,7 +224,10 @@ mod tests {
             stuck.action(step);
             stuck.outcome(step, false);
         }
-        assert_eq!((stuck.actions.len(), stuck.outcomes.len()), (STEPS_MAX, STEPS_MAX));
+        assert_eq!(
+            (stuck.actions.len(), stuck.outcomes.len()),
+            (STEPS_MAX, STEPS_MAX)
+        );
     }
 
     #[test]

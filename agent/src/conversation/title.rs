@@ -21,9 +21,13 @@ pub fn request(first: &str) -> Vec<Message> {
 /// The title in a model's answer: its first line, without what surrounds it, cut to the allowed length.
 #[must_use]
 pub fn read(answer: &str) -> Option<String> {
-    let line = answer.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let line = answer
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())?;
     let line = line.trim_start_matches("Title:").trim();
-    let line = line.trim_matches(|c: char| matches!(c, '"' | '\'' | '`' | '*' | '#' | '“' | '”' | ' '));
+    let line =
+        line.trim_matches(|c: char| matches!(c, '"' | '\'' | '`' | '*' | '#' | '“' | '”' | ' '));
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     let title = if line.chars().count() > TITLE_CHARS_MAX {
         format!("{}...", clip(&line, TITLE_CHARS_MAX - 3).trim_end())
@@ -49,7 +53,10 @@ mod tests {
     fn an_answer_becomes_one_short_line() {
         let check = |answer: &str, title: Option<&str>| assert_eq!(read(answer).as_deref(), title);
         check("Fix the parser", Some("Fix the parser"));
-        check("\n  \"Fix the parser\"\nBecause ...", Some("Fix the parser"));
+        check(
+            "\n  \"Fix the parser\"\nBecause ...",
+            Some("Fix the parser"),
+        );
         check("Title: **Fix**", Some("Fix"));
         check("", None);
         check(" \n\"\"\n", None);
