@@ -239,7 +239,7 @@ pub const PAGE_EVENTS_MAX: usize = 100;
 /// A page ends before the event with which it would hold more than this, its first aside, in bytes.
 pub const PAGE_EVENTS_BYTES_MAX: usize = 16 << 20;
 /// Events that one page with a filter looks at; then it ends, and the next begins there.
-pub const PAGE_SCAN_EVENTS_MAX: u64 = 20_000;
+pub const PAGE_SCAN_EVENTS_MAX: u64 = 10_000;
 /// The same in bytes.
 pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
 /// Characters of the summary that a call gets without one of its own.

@@ -217,7 +217,7 @@ mod tests {
         assert_eq!((slow.from(), hub.subscribers()), (7, 2));
         for number in 0..=SUBSCRIBER_FRAMES_MAX {
             let sent = frame(&number.to_le_bytes());
-            hub.publish(&[sent.clone()], || ());
+            hub.publish(std::slice::from_ref(&sent), || ());
             assert_eq!(fast.try_next(), Some(Next::Frame(sent)));
         }
         assert_eq!(slow.try_next(), Some(Next::TooSlow));

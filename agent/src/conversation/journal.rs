@@ -5,6 +5,7 @@
 //! the event's JSON as it is served: masked, without nulls. In memory there is the state and nothing of the log.
 
 mod draft;
+mod fork;
 mod space;
 
 use std::ops::ControlFlow;
@@ -58,13 +59,8 @@ impl Journal {
             expect: strongroom_vault::Expect::Absent,
             ..Put::of(written(&state)?)
         };
-        let made = vault.commit(also.put(&space.namespace, &space.state, put));
-        made.map_err(|error| match error {
-            strongroom_vault::Error::Conflict { .. } => {
-                Error::Conflict("There is a conversation of this id already")
-            }
-            error => error.into(),
-        })?;
+        let made = also.put(&space.namespace, &space.state, put);
+        vault.commit(made).map_err(fork::conflict)?;
         let len = vault.log_len(&space.namespace, &space.events)?;
         Ok(Self::over(
             vault,

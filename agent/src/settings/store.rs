@@ -1,12 +1,13 @@
 //! Settings and profiles in the vault.
 //!
-//! Changes are combined: whoever gets the turn runs every call that is waiting at one [`Desk`], in order, and
-//! stores all their changes in one durable commit. So a lone PATCH costs one commit, and sixteen at once do
-//! too.
+//! Changes are combined: whoever comes first runs every call that is waiting at one [`Desk`], in order, stores
+//! all their changes in one durable commit, and wakes each caller with its own answer. So a lone PATCH costs
+//! one commit and no hand-over, and sixteen at once cost one commit too.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
@@ -80,19 +81,59 @@ pub struct Store {
     log_completions_folder: String,
     /// Made when it is first asked for.
     agent_schema: OnceLock<Plaintext>,
-    /// Calls that wait for their turn.
-    waiting: Mutex<Vec<Job>>,
-    /// Held by whoever has the turn.
+    queue: Mutex<Queue>,
+    /// Held while changes are made: by the one caller that leads, or by whoever holds them back.
     turn: Mutex<()>,
     masked: Masked,
+}
+
+/// Calls that nobody has begun yet.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(Job, Thread)>,
+    /// Whether a caller is at work for all.
+    led: bool,
 }
 
 /// A call that gives its answer once it is known whether its changes were stored.
 type Job = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
 type Finish = Box<dyn FnOnce(Option<&Arc<strongroom_vault::Error>>) + Send>;
+type Slot<T> = Mutex<Option<Result<T, SettingsError>>>;
 
-/// The answer of a call, in whoever's turn it was given.
-struct Slot<T>(Mutex<Option<Result<T, SettingsError>>>);
+/// An answer that somebody waits for. Dropped without one (a call in its batch panicked), it says so.
+struct Owed<T> {
+    /// `None` once it is given.
+    slot: Option<Arc<Slot<T>>>,
+    owner: Thread,
+}
+
+impl<T> Owed<T> {
+    fn give(&mut self, answer: impl FnOnce() -> Result<T, SettingsError>) {
+        if let Some(slot) = self.slot.take() {
+            *lock(&slot) = Some(answer());
+            self.owner.unpark();
+        }
+    }
+}
+
+impl<T> Drop for Owed<T> {
+    fn drop(&mut self) {
+        self.give(|| Err(ShelfError::new("a call of the settings ended without an answer").into()));
+    }
+}
+
+/// The lead, given to the first who waits when it ends, however it ends.
+struct Lead<'s>(&'s Mutex<Queue>);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut queue = lock(self.0);
+        queue.led = false;
+        if let Some((_, next)) = queue.waiting.first() {
+            next.unpark();
+        }
+    }
+}
 
 /// The masked settings as they were last shown. Nothing in them is secret.
 #[derive(Default)]
@@ -124,13 +165,13 @@ impl Store {
             vault,
             spaces: Spaces::new()?,
         };
-        let (waiting, turn, masked) = (Mutex::default(), Mutex::default(), Masked::default());
+        let (queue, turn, masked) = (Mutex::default(), Mutex::default(), Masked::default());
         Ok(Self {
             shelf,
             keys,
             agent_schema: OnceLock::new(),
             log_completions_folder,
-            waiting,
+            queue,
             turn,
             masked,
         })
@@ -202,42 +243,47 @@ impl Store {
         &self,
         call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
     ) -> Result<T, SettingsError> {
-        let slot = Arc::new(Slot(Mutex::new(None)));
-        let place = slot.clone();
+        let slot = Arc::new(Slot::new(None));
+        let mut owed = Owed {
+            slot: Some(slot.clone()),
+            owner: thread::current(),
+        };
         let job: Job = Box::new(move |desk| {
             let answer = call(desk);
             Box::new(move |failure| {
-                let answer = match (answer, failure) {
+                owed.give(|| match (answer, failure) {
                     (Ok(_), Some(error)) => Err(ShelfError::new(error.clone()).into()),
                     (answer, _) => answer,
-                };
-                *lock(&place.0) = Some(answer);
+                });
             })
         });
         {
-            let mut waiting = lock(&self.waiting);
-            if waiting.len() >= SETTINGS_CALLS_MAX {
+            let mut queue = lock(&self.queue);
+            if queue.waiting.len() >= SETTINGS_CALLS_MAX {
                 return Err(SettingsError::Busy);
             }
-            waiting.push(job);
+            queue.waiting.push((job, thread::current()));
         }
-        let turn = lock(&self.turn);
-        if let Some(answer) = lock(&slot.0).take() {
-            // Somebody who had the turn before did it.
-            return answer;
+        loop {
+            if let Some(answer) = lock(&slot).take() {
+                return answer;
+            }
+            if std::mem::replace(&mut lock(&self.queue).led, true) {
+                // Woken when the answer is there or the lead is free; spurious wake-ups only loop.
+                thread::park();
+                continue;
+            }
+            let _lead = Lead(&self.queue);
+            let _turn = lock(&self.turn);
+            let jobs = std::mem::take(&mut lock(&self.queue).waiting);
+            self.run(jobs);
         }
-        let jobs = std::mem::take(&mut *lock(&self.waiting));
-        self.run(jobs);
-        drop(turn);
-        // A call that panicked took the others' answers with it.
-        let lost = || ShelfError::new("a call of the settings ended without an answer");
-        lock(&slot.0).take().unwrap_or_else(|| Err(lost().into()))
     }
 
-    fn run(&self, jobs: Vec<Job>) {
+    fn run(&self, jobs: Vec<(Job, Thread)>) {
         let (finishes, changes) = self.with_site(|site| {
             let mut desk = Desk::new(&self.shelf, site);
-            let finishes: Vec<Finish> = jobs.into_iter().map(|job| job(&mut desk)).collect();
+            let finishes: Vec<Finish> = jobs.into_iter().map(|(job, _)| job(&mut desk)).collect();
             (finishes, desk.changes())
         });
         let failure = if changes.is_empty() {
@@ -376,118 +422,4 @@ pub fn timestamp(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::json::Json;
-    use strongroom_vault::Options;
-
-    fn store() -> Store {
-        let vault = Vault::in_memory(&Options::default()).unwrap();
-        Store::new(vault, Keys::none(), "logs/completions".to_owned()).unwrap()
-    }
-
-    fn patch(store: &Store, body: &str) -> Result<i64, SettingsError> {
-        let body = Json::parse(body.as_bytes()).unwrap();
-        store.change(move |desk| {
-            desk.patch(Some(&body))?;
-            desk.revision()
-        })
-    }
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        let at = |seconds: u64, micros: u32| {
-            timestamp(UNIX_EPOCH + Duration::new(seconds, micros * 1_000))
-        };
-        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(at(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
-        assert_eq!(at(1_735_689_599, 999_999), "2024-12-31T23:59:59.999999Z");
-    }
-
-    #[test]
-    fn every_one_of_many_writers_is_stored_and_counted() {
-        let store = store();
-        std::thread::scope(|scope| {
-            for writer in 0..8 {
-                let store = &store;
-                scope.spawn(move || {
-                    for turn in 0..20 {
-                        let body =
-                            format!(r#"{{"misc_settings_diff":{{"w{writer}":{{"t{turn}":1}}}}}}"#);
-                        patch(store, &body).unwrap();
-                    }
-                });
-            }
-        });
-        let shown = store.view(Expose::Masked).unwrap();
-        assert_eq!(shown.revision, 160);
-        let misc = Json::parse(shown.body.expose()).unwrap();
-        let misc = misc.get("misc_settings").unwrap();
-        for writer in 0..8 {
-            assert_eq!(
-                misc.get(&format!("w{writer}"))
-                    .unwrap()
-                    .as_object()
-                    .unwrap()
-                    .len(),
-                20
-            );
-        }
-        assert_eq!(store.vault().records(), 1);
-    }
-
-    #[test]
-    fn what_is_kept_of_the_settings_is_never_old() {
-        let store = store();
-        for turn in 1..5_u64 {
-            patch(
-                &store,
-                &format!(r#"{{"misc_settings_diff":{{"turn":{turn}}}}}"#),
-            )
-            .unwrap();
-            for _ in 0..2 {
-                let shown = Json::parse(store.view(Expose::Masked).unwrap().body.expose()).unwrap();
-                assert!(
-                    shown
-                        .get("misc_settings")
-                        .unwrap()
-                        .get("turn")
-                        .unwrap()
-                        .same(&Json::from(turn))
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_refused_call_stores_nothing_and_a_panic_stops_nobody() {
-        let store = store();
-        assert!(
-            patch(
-                &store,
-                r#"{"conversation_settings_diff":{"max_iterations":0}}"#
-            )
-            .is_err()
-        );
-        assert_eq!(store.vault().records(), 0);
-        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            store.change(|_| -> Result<(), SettingsError> {
-                std::panic::resume_unwind(Box::new(()))
-            })
-        }));
-        assert!(died.is_err());
-        assert_eq!(
-            patch(&store, r#"{"misc_settings_diff":{"a":1}}"#).unwrap(),
-            1
-        );
-    }
-
-    #[test]
-    fn a_stale_revision_is_refused() {
-        let store = store();
-        patch(&store, r#"{"misc_settings_diff":{"a":1}}"#).unwrap();
-        let refused = store.change(|desk| desk.expect(0));
-        assert!(matches!(refused, Err(SettingsError::Stale)));
-        assert!(store.change(|desk| desk.expect(1)).is_ok());
-    }
-}
+mod tests;

@@ -326,3 +326,53 @@ fn a_subscriber_gets_every_event_once_and_in_order() {
     });
     assert_eq!(journal.len(), 600);
 }
+
+/// `cargo test -p strongroom-agent --lib -- --ignored --nocapture times` prints medians: what grows with the log?
+#[test]
+#[ignore = "a measurement"]
+fn times_at_1_000_and_10_000_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let unlock = strongroom_vault::Unlock::default();
+    let (vault, _) = Vault::open(dir.path(), &unlock, &Options::default()).unwrap();
+    let journal = journal(&vault);
+    let text = "A line of some length, as tools print them.\n".repeat(20);
+    let add = |draft: &mut Draft<'_>| draft.push(Source::User, says(Role::User, &text));
+    let median = |what: &str, act: &mut dyn FnMut()| {
+        let mut times: Vec<_> = (0..51)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                act();
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("{:>6} events: {what:<28} {:?}", journal.len(), times[25]);
+    };
+    for count in [100, 1_000, 10_000] {
+        while journal.len() < count {
+            let more = 50.min(count - journal.len());
+            journal
+                .commit(|draft| (0..more).for_each(|_| _ = add(draft)))
+                .unwrap();
+        }
+        median("commit of one event", &mut || {
+            _ = journal.commit(add).unwrap()
+        });
+        let query = Query {
+            order: crate::conversation::Order::Descending,
+            ..Query::default_page()
+        };
+        median("page of 100, newest", &mut || {
+            _ = journal.events().page(&query)
+        });
+        let query = Query::default_page();
+        median("page of 100, oldest", &mut || {
+            _ = journal.events().page(&query)
+        });
+        let middle = journal.events().read(count / 2..count / 2 + 1).unwrap();
+        let moment = middle[0].timestamp;
+        median("since a time", &mut || _ = journal.events().since(moment));
+        let id = middle[0].id;
+        median("one by its id", &mut || _ = journal.events().event(id));
+    }
+}

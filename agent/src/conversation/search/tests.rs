@@ -151,7 +151,7 @@ fn one_and_many_come_with_nulls() {
         .collect();
     let one: Value = serde_json::from_slice(&events.one(&ids[1]).unwrap()).unwrap();
     assert_eq!(one["sender"], Value::Null);
-    assert_eq!(one.as_object().unwrap().contains_key("sender"), true);
+    assert!(one.as_object().unwrap().contains_key("sender"));
     assert!(matches!(events.one("x"), Err(Error::UnknownEvent)));
     let asked = [ids[1].as_str(), "x", ids[0].as_str()];
     let many: Value = serde_json::from_slice(&events.many(asked).unwrap()).unwrap();
