@@ -442,12 +442,12 @@ impl Inside {
                     return Ok(Step::Over);
                 }
                 Called::Told(body) => {
-                    finished |= matches!(&body, Body::Observation(seen)
+                    finished |= matches!(&*body, Body::Observation(seen)
                         if matches!(&seen.observation, Observation::Finish(_)));
                     let last = left.len() == 0;
                     let commit = move || {
                         inside.commit(|draft| {
-                            draft.push(source(&body), body);
+                            draft.push(source(&body), *body);
                             if !last || !finished {
                                 return Step::On;
                             }
