@@ -4,6 +4,7 @@
 //! masked first, on disk when it returns, and then shown to the subscribers of its [`Hub`]. Nothing here knows HTTP.
 
 pub mod agent;
+mod aside;
 pub mod call;
 pub mod clock;
 pub mod condense;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod history;
 pub mod hub;
 mod id;
+mod incoming;
 pub mod info;
 pub mod journal;
 pub mod machine;
@@ -25,6 +27,7 @@ pub mod registry;
 pub mod request;
 pub mod run;
 pub mod search;
+mod shorten;
 mod state;
 mod status;
 mod stream;

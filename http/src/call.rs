@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use hyper::{HeaderMap, Method, Uri};
 use hyper::http::request::Parts;
+use strongroom_agent::conversation::{self, Conversations};
 use strongroom_agent::isolate::Guard;
 use strongroom_agent::json::Json;
 use strongroom_agent::net::Network;
 use strongroom_agent::profiles::Trials;
 use strongroom_agent::secrets::Gate;
+use strongroom_agent::source::{Holder, KeyId};
 use strongroom_agent::workspace::Workspace;
 use strongroom_vault::{Namespace, Vault};
 
@@ -52,9 +54,11 @@ pub struct State {
     /// What build this is.
     pub build: Build,
     /// The log.
-    pub log: Log,
+    pub log: Arc<Log>,
     /// Commands, files and repositories.
     pub workspace: Arc<Workspace>,
+    /// What has conversations; made for the first who asks.
+    pub talk: crate::talk::Talk,
     /// Threads that may block.
     pub pool: Pool,
     /// Room for request bodies.
@@ -75,6 +79,25 @@ impl State {
             Some(rest) if rest.starts_with('/') => Cow::Owned(rest.to_owned()),
             _ => path,
         }
+    }
+
+    /// The conversations, once all that has to be masked is known.
+    ///
+    /// # Errors
+    /// [`Error::Masking`], [`Error::Conversation`].
+    pub async fn conversations(&self) -> Result<&Conversations, Error> {
+        self.talk.get(self).await
+    }
+
+    /// A conversation.
+    ///
+    /// # Errors
+    /// As [`conversations`](Self::conversations), and that there is none of this id.
+    pub async fn conversation(
+        &self,
+        id: conversation::Id,
+    ) -> Result<conversation::Conversation, Error> {
+        Ok(self.conversations().await?.get(id).await?)
     }
 
     /// The id of a request that arrives now.

@@ -92,9 +92,12 @@ where
     let (watch, switch) = (Arc::new(Watch::default()), Arc::new(Switch::default()));
     let io = ScrubIo::new(stream, watch.clone());
     let service = {
-        let watch = watch.clone();
+        let (watch, switch) = (watch.clone(), switch.clone());
         // Boxed, so that an idle connection keeps no room for it: 2 KB of the 16 that it may take.
-        service_fn(move |request| Box::pin(serve(state.clone(), watch.clone(), peer, request)))
+        service_fn(move |request| {
+            let (watch, switch) = (watch.clone(), switch.clone());
+            Box::pin(serve(state.clone(), watch, switch, peer, request))
+        })
     };
     let mut connection = builder().serve_connection(io, service);
     let mut clock = Clock::new();

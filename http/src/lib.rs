@@ -58,6 +58,7 @@ pub mod server;
 pub mod service;
 pub mod several;
 pub mod socket;
+pub mod talk;
 pub mod transfer;
 pub mod watch;
 pub mod websocket;

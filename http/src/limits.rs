@@ -46,8 +46,6 @@ pub const SECRET_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const SETTINGS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Body of a request that begins a conversation or says something in one: images are in it.
 pub const CONVERSATION_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Body of any other request to a conversation.
-pub const COMMAND_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Parameters of a query.
 pub const QUERY_PAIRS_MAX: usize = 256;
 /// Items of one page.
@@ -65,8 +63,8 @@ pub const BODIES_KIB_MAX: usize = 64 * 1024;
 /// Wait for room in [`BODIES_KIB_MAX`].
 pub const BODIES_WAIT_SECONDS_MAX: u64 = 30;
 
-/// Body of a request to run a command.
-pub const COMMAND_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Body of a request that commands a conversation or the workspace.
+pub const COMMAND_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What is gathered of an upload before it is written to the disk.
 pub const UPLOAD_BATCH_BYTES: usize = 256 * 1024;
 /// What is read of a file at a time on its way to a client.

@@ -127,6 +127,11 @@ pub enum Entry<'a> {
         /// Why.
         error: &'a strongroom_agent::secrets::Error,
     },
+    /// A conversation can't do something that was asked of it.
+    Conversation {
+        /// What, in words of ours.
+        text: &'a str,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -143,7 +148,9 @@ impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
             Self::Fault { .. } | Self::NotMasked { .. } => Level::Error,
-            Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
+            Self::NoConnection { .. } | Self::NoCommands { .. } | Self::Conversation { .. } => {
+                Level::Warn
+            }
             Self::Isolation {
                 how: Availability::Refused(_),
             } => Level::Warn,
@@ -160,6 +167,7 @@ impl Entry<'_> {
             Self::NoCommands { .. } => "no socket for commands of this machine",
             Self::Isolation { .. } => "isolation of the agent",
             Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
+            Self::Conversation { .. } => "conversation",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -195,6 +203,7 @@ impl Entry<'_> {
                 let whole = error.to_string() + &source.unwrap_or_default();
                 vec![("error", Json::text(&whole))]
             }
+            Self::Conversation { text } => vec![("note", Json::text(text))],
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],
         }

@@ -1,9 +1,10 @@
 //! Listening, accepting, stopping.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::limits::{
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
 use crate::socket::OwnerSocket;
+use crate::talk::{self, Talk};
 
 /// What a server needs to know beside its vault.
 pub struct Config {
@@ -254,8 +256,9 @@ impl Server {
         tokio::task::yield_now().await;
         state.log.write(&Entry::Stopping { busy: stop.busy() });
         let grace = Duration::from_secs(SHUTDOWN_SECONDS_MAX);
-        let all = permits.acquire_many(CONNECTIONS_MAX as u32);
-        let finished = timeout(grace, all).await.is_ok();
+        let all = timeout(grace, permits.acquire_many(CONNECTIONS_MAX as u32));
+        let (finished, ()) = tokio::join!(all, state.talk.stop());
+        let finished = finished.is_ok();
         let left = CONNECTIONS_MAX - permits.available_permits();
         let cut = if finished { 0 } else { left };
         stop.cut();
@@ -297,16 +300,28 @@ pub(crate) fn state(
         rights: Box::new(KeyRights(keys.clone())),
     };
     let hidden = config.hidden.into_iter();
+    let hidden: Vec<PathBuf> = hidden.chain(vault.dir().map(Path::to_owned)).collect();
+    let base_url = own_url(bound);
+    let mut environment: Vec<(OsString, OsString)> =
+        vec![("OH_INTERNAL_SERVER_URL".into(), base_url.clone().into())];
+    if let Some(dir) = vault.dir() {
+        environment.push(("OH_PERSISTENCE_DIR".into(), dir.into()));
+    }
     let workspace = workspace::Setup {
         root: config.workspace_root,
-        hidden: hidden.chain(vault.dir().map(Path::to_owned)).collect(),
+        hidden: hidden.clone(),
         guard: config.guard.clone(),
         redactor: resolver.lender.redactor().clone(),
-        environment: Vec::new(),
+        environment: environment.clone(),
     };
     let workspace = Workspace::new(workspace).map_err(BindError::Root)?;
     Ok(Arc::new(State {
         workspace: Arc::new(workspace),
+        talk: Talk::new(talk::Setting {
+            base_url,
+            hidden,
+            environment,
+        }),
         vault,
         gate: Gate::new(resolver, store.clone()),
         settings: store,
@@ -319,12 +334,22 @@ pub(crate) fn state(
         bound,
         root: config.root,
         build: config.build,
-        log: config.log,
+        log: Arc::new(config.log),
         pool: Pool::default(),
         bodies: Bodies::default(),
         clock: Clock::default(),
         requests: 0.into(),
     }))
+}
+
+/// Where processes of this machine reach a server that listens at `bound`.
+fn own_url(bound: SocketAddr) -> String {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, bound.port()))
 }
 
 /// Begins to read in what has to be masked, beside everything else: whoever needs it waits for it at the gate, and

@@ -16,12 +16,15 @@ use crate::tool::{self, Action, Failure, Observation, Tool};
 
 /// The tools of one conversation that were used.
 #[derive(Default)]
-pub struct Toolbox(Mutex<Arc<Mutex<Vec<Box<dyn Tool>>>>>);
+pub struct Toolbox(Mutex<Tools>);
+
+/// Locked while one of them works. Replaced when one does not end.
+type Tools = Arc<Mutex<Vec<Box<dyn Tool>>>>;
 
 /// What became of a call.
 pub enum Called {
     /// This is to be told.
-    Told(Body),
+    Told(Box<Body>),
     /// It was interrupted.
     Interrupted,
 }
@@ -51,11 +54,11 @@ impl Toolbox {
         drop(tools);
     }
 
-    fn tools(&self) -> Arc<Mutex<Vec<Box<dyn Tool>>>> {
+    fn tools(&self) -> Tools {
         self.lock().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<Mutex<Vec<Box<dyn Tool>>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tools> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,7 +70,8 @@ impl Toolbox {
         planned: &Planned,
         past: Option<&Observation>,
     ) -> Called {
-        let error = |text: String| Called::Told(failed(&planned.call, &planned.tool, text));
+        let error =
+            |text: String| Called::Told(Box::new(failed(&planned.call, &planned.tool, text)));
         let Some(row) = tool::find(&planned.tool) else {
             return error(format!("Tool '{}' not found.", planned.tool));
         };
@@ -129,13 +133,13 @@ impl Toolbox {
             }
         };
         match ended {
-            Some(Ok(Ok(observation))) => Called::Told(Body::Observation(Observed {
+            Some(Ok(Ok(observation))) => Called::Told(Box::new(Body::Observation(Observed {
                 tool_name: planned.tool.clone(),
                 tool_call_id: planned.call.clone(),
                 observation,
                 action_id: planned.event,
                 extended_content: Vec::new(),
-            })),
+            }))),
             Some(Ok(Err(Failure::Interrupted))) => Called::Interrupted,
             Some(Ok(Err(Failure::OtherTool))) => error(Failure::OtherTool.to_string()),
             Some(Err(_)) => {

@@ -29,8 +29,8 @@ pub fn seal(calls: &[&Planned]) -> Result<Plaintext, Error> {
     let unwritable = |_| Error::Damaged("an action", "it does not fit into JSON");
     let mut size = Count(0);
     serde_json::to_writer(&mut size, calls).map_err(unwritable)?;
-    Plaintext::fill(size.0, |mut place| {
-        serde_json::to_writer(&mut place, calls).map_err(unwritable)
+    Plaintext::fill(size.0, |place| {
+        serde_json::to_writer(place, calls).map_err(unwritable)
     })
 }
 

@@ -3,31 +3,28 @@
 //! At most one run at a time, a task of its own. Whatever decides about it decides inside a commit of the journal,
 //! one at a time: no wish is lost between a look and a change. Holds no lock while it waits.
 
+mod handle;
+
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::timeout;
+pub use handle::Run;
 
 use super::call::Toolbox;
 use super::confirm::Policy;
-use super::event::{
-    Body, Classification, ConversationError, LlmMessage, Message, Rejecter, Role, SystemPrompt,
-    UserReject,
-};
+use super::event::{Body, Classification, ConversationError, Rejecter, UserReject};
 use super::machine::Machine;
 use super::outfit::Outfit;
 use super::pending::{self, Planned};
 use super::stuck::Thresholds;
 use super::turn::End;
 use super::{Committed, Draft, Error, Journal, Raw, Source, State, Status};
-use super::{prompt, title};
-use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, TITLE_SECONDS_MAX};
-use crate::llm::{Call, Message as Told, Part, Progress};
+use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX};
+use crate::llm::Progress;
 use crate::secrets::Secrets;
-use crate::tool::{Cancel, Content, Setup};
+use crate::tool::{Content, Setup};
 
 /// What a conversation is run with.
 pub struct Parts {
@@ -65,7 +62,7 @@ pub struct Incoming {
 
 /// Runs one conversation. Clones are the same.
 #[derive(Clone)]
-pub struct Runner(Arc<Inside>);
+pub struct Runner(pub(super) Arc<Inside>);
 
 pub(super) struct Inside {
     pub(super) parts: Parts,
@@ -74,53 +71,6 @@ pub(super) struct Inside {
     /// What the last run knew of the log.
     machine: Mutex<Option<Machine>>,
     pub(super) toolbox: Toolbox,
-}
-
-/// One run.
-pub struct Run {
-    /// Ends the tool that runs.
-    pub cancel: Cancel,
-    interrupt: watch::Sender<bool>,
-    pub(super) pause: AtomicBool,
-    pub(super) stop: AtomicBool,
-    /// A message wants the run to go round again.
-    pub(super) again: AtomicBool,
-    done: watch::Sender<bool>,
-}
-
-impl Run {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            cancel: Cancel::default(),
-            interrupt: watch::Sender::new(false),
-            pause: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            again: AtomicBool::new(false),
-            done: watch::Sender::new(false),
-        })
-    }
-
-    /// Waits for an interruption.
-    pub async fn interrupted(&self) {
-        // The sender lives as long as this does.
-        let _ = self.interrupt.subscribe().wait_for(|wanted| *wanted).await;
-    }
-
-    /// Whether it was interrupted.
-    #[must_use]
-    pub fn is_interrupted(&self) -> bool {
-        *self.interrupt.borrow()
-    }
-
-    fn interrupt(&self) {
-        self.interrupt.send_replace(true);
-        self.cancel.cancel();
-    }
-
-    async fn ended(&self, most: Duration) {
-        let mut done = self.done.subscribe();
-        let _ = timeout(most, done.wait_for(|done| *done)).await;
-    }
 }
 
 /// Runs `work` on a thread that may wait.
@@ -369,93 +319,13 @@ impl Runner {
             .await
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         change: impl FnOnce(&mut Draft<'_>) + Send + 'static,
     ) -> Result<(), Error> {
         let inside = Arc::clone(&self.0);
         blocking(move || inside.commit(change)).await??;
         Ok(())
-    }
-
-    /// Asks the model something about the conversation, beside it: no event tells of it.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when the model fails; those of the journal.
-    pub async fn ask(&self, question: String) -> Result<String, Error> {
-        let inside = Arc::clone(&self.0);
-        let mut machine = blocking(move || {
-            let mut machine = inside.new_machine();
-            machine.follow(&inside.parts.journal)?;
-            Ok::<_, Error>(machine)
-        })
-        .await??;
-        let parts = &self.0.parts;
-        let redactor = parts.secrets.redactor();
-        let mut messages = machine.history.messages().to_vec();
-        let question = redactor.text(&question).into_inner();
-        messages.push(Told::User(vec![Part::Text(question)]));
-        let session = parts.journal.id().to_string();
-        let llm = Arc::clone(&parts.outfit.llm);
-        let redact = |text: &str| redactor.text(text).into_inner();
-        let reply = llm.ask(Call {
-            messages: &messages,
-            tools: &parts.outfit.specs,
-            session: &session,
-            stream: false,
-            redact: &redact,
-            watch: &deaf,
-        });
-        let reply = reply.await.map_err(Error::Model)?;
-        let spent = reply.spent;
-        self.change(move |draft| {
-            draft.spend(llm.usage_id(), llm.model(), &spent, llm.context_window());
-        })
-        .await?;
-        Ok(redactor.text(&reply.said.text).into_inner())
-    }
-
-    /// Wishes for a condensation: at once, or in the run that goes on.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] without a condenser; [`Error::Model`] when it fails; those of the journal.
-    pub async fn condense(&self) -> Result<(), Error> {
-        if self.0.parts.outfit.condenser.is_none() {
-            return Err(Error::Conflict(
-                "The conversation's agent has no condenser.",
-            ));
-        }
-        self.change(|draft| {
-            draft.push(Source::Environment, Body::CondensationRequest);
-        })
-        .await?;
-        if self.is_running() {
-            return Ok(());
-        }
-        let mut machine = self.0.followed(None).await?;
-        self.0.condense(&mut machine, true).await?;
-        self.0.keep(machine);
-        Ok(())
-    }
-
-    /// The last word of the agent: its newest finish message or message; empty if there is none. Blocks.
-    ///
-    /// # Errors
-    /// Those of the journal.
-    pub fn final_response(&self) -> Result<String, Error> {
-        let journal = &self.0.parts.journal;
-        let Some(id) = journal.state().answer else {
-            return Ok(String::new());
-        };
-        let event = journal.events().event(id)?;
-        Ok(match event.map(|event| event.body) {
-            Some(Body::Message(message)) => super::history::text_of(&message.llm_message.content),
-            Some(Body::Action(action)) => match action.action {
-                Some(crate::tool::Action::Finish(finish)) => finish.message,
-                _ => String::new(),
-            },
-            _ => String::new(),
-        })
     }
 
     fn start(&self, begun: Begun) {
@@ -475,46 +345,6 @@ impl Runner {
                 inside.broke(&run, why).await;
             }
             run.done.send_replace(true);
-        });
-    }
-
-    /// Asks for a title, beside the run. Failure is silent.
-    fn title(&self, first: String) {
-        let inside = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            let parts = &inside.parts;
-            let (redactor, llm) = (parts.secrets.redactor(), &parts.outfit.llm);
-            let (messages, session) = (title::request(&first), parts.journal.id().to_string());
-            let redact = |text: &str| redactor.text(text).into_inner();
-            let asked = llm.ask(Call {
-                messages: &messages,
-                tools: &[],
-                session: &session,
-                stream: false,
-                redact: &redact,
-                watch: &deaf,
-            });
-            let Ok(Ok(reply)) = timeout(Duration::from_secs(TITLE_SECONDS_MAX), asked).await else {
-                return;
-            };
-            let found = title::read(&redactor.text(&reply.said.text));
-            let inside = Arc::clone(&inside);
-            let _ = blocking(move || {
-                let llm = &inside.parts.outfit.llm;
-                inside.commit(|draft| {
-                    draft.spend(
-                        llm.usage_id(),
-                        llm.model(),
-                        &reply.spent,
-                        llm.context_window(),
-                    );
-                    draft.stats_event();
-                    if draft.state.title.is_none() {
-                        draft.state.title = found;
-                    }
-                })
-            })
-            .await;
         });
     }
 }
@@ -586,66 +416,6 @@ impl Inside {
             draft.set_pending(None);
         }
         sealed.as_ref().map_or(Ok(Vec::new()), pending::open)
-    }
-
-    /// The instructions, once.
-    fn prompt(&self, draft: &mut Draft<'_>) {
-        if std::mem::replace(&mut draft.state.prompted, true) {
-            return;
-        }
-        let parts = &self.parts;
-        let secrets = parts.secrets.list();
-        let now = crate::settings::now();
-        let dynamic = prompt::dynamic(&parts.outfit.context, &parts.directory, &secrets, &now);
-        let tools = parts.outfit.tools.iter().map(|row| row.spec.event());
-        let prompt = SystemPrompt {
-            system_prompt: Content::text(prompt::system(&parts.outfit)),
-            tools: tools.collect(),
-            dynamic_context: Some(Content::text(dynamic)),
-        };
-        draft.push(Source::Agent, Body::SystemPrompt(prompt));
-    }
-
-    /// Stores a message; gives the text that a title is to be made from.
-    fn message(&self, draft: &mut Draft<'_>, incoming: Incoming) -> Option<String> {
-        self.prompt(draft);
-        if draft.state.status == Status::Finished {
-            draft.status(Status::Idle);
-        }
-        let text = super::history::text_of(&incoming.content);
-        let context = &self.parts.outfit.context;
-        let skills = prompt::activated(context, &text, &draft.state.activated_knowledge_skills);
-        let (names, mut extended): (Vec<_>, Vec<_>) = skills
-            .into_iter()
-            .map(|(name, text)| (name, Content::text(text)))
-            .unzip();
-        extended.extend(context.user_suffix.clone().map(Content::text));
-        draft
-            .state
-            .activated_knowledge_skills
-            .extend(names.iter().cloned());
-        let message = Message {
-            llm_message: LlmMessage {
-                role: Role::User,
-                content: incoming.content,
-                ..LlmMessage::default()
-            },
-            activated_skills: names,
-            extended_content: extended,
-            sender: incoming.sender,
-            ..Message::default()
-        };
-        let id = draft.push(Source::User, Body::Message(message));
-        draft.state.last_user_message = Some(id);
-        draft.push(
-            Source::Environment,
-            Body::state("last_user_message_id", &id),
-        );
-        let asks = self.parts.autotitle && draft.state.title.is_none() && !text.trim().is_empty();
-        if asks && !std::mem::replace(&mut draft.state.title_asked, true) {
-            return Some(self.parts.secrets.redactor().text(&text).into_inner());
-        }
-        None
     }
 
     /// Which actions wait.
@@ -722,3 +492,6 @@ impl Inside {
         let _ = self.parts.journal.publish_frame(Source::Environment, body);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use strongroom_agent::conversation::{
-    Conversation, Error as Refused, Filter, Journal, Order, Query as Page, Source, request,
+    Conversation, Error as Refused, Filter, Journal, Order, Query as Page, Source,
 };
+use strongroom_agent::json::Json;
 use strongroom_vault::Plaintext;
 
 use super::conversations::id;
 use crate::call::Call;
-use crate::error::Error;
+use crate::error::{Error, Flaw};
 use crate::limits::PAGE_ITEMS_MAX;
 use crate::query::Query;
 use crate::reply::{self, Reply};
@@ -29,11 +30,11 @@ const ORDERS: [(&str, Order); 2] = [
 /// The conversation in the path; these routes name it when it is not there.
 async fn find(call: &Call) -> Result<Conversation, Error> {
     let id = id(call)?;
-    let found = call.state.conversations.get(id).await;
-    Ok(found.map_err(|error| match error {
-        Refused::Unknown => Refused::UnknownNamed(id),
+    let found = call.state.conversation(id).await;
+    found.map_err(|error| match error {
+        Error::Conversation(Refused::Unknown) => Refused::UnknownNamed(id).into(),
         other => other,
-    })?)
+    })
 }
 
 /// Reads from the log on a thread that may block.
@@ -88,29 +89,46 @@ pub async fn one(call: Call) -> Result<Reply, Error> {
 
 /// `GET /api/conversations/{id}/events`, with a list of ids as its body: in that order, null for what is not there.
 pub async fn many(mut call: Call) -> Result<Reply, Error> {
-    let (body, _room) = call.needed_body().await?;
-    let ids = request::event_ids(&body)?;
+    let (ids, _room) = call.json(event_ids).await?;
     let conversation = find(&call).await?;
-    let many = move |journal: &Arc<Journal>| {
-        journal.events().many(ids.iter().map(String::as_str))
-    };
+    let many =
+        move |journal: &Arc<Journal>| journal.events().many(ids.iter().map(String::as_str));
     read(&call, &conversation, many).await
+}
+
+/// A list of texts, of which there may be a page's worth.
+fn event_ids(body: &Json) -> Result<Vec<String>, Error> {
+    let wrong = |kind, message: &'static str| Flaw {
+        kind,
+        at: vec!["body"],
+        message: message.into(),
+        input: Json::Null,
+        context: None,
+    };
+    let Json::List(ids) = body else {
+        let flaw = wrong("list_type", "Input should be a valid list");
+        return Err(Error::Invalid(vec![flaw]));
+    };
+    if ids.len() > PAGE_ITEMS_MAX {
+        let flaw = wrong("too_long", "List should have at most 100 items after validation");
+        return Err(Error::Invalid(vec![flaw]));
+    }
+    let texts: Option<Vec<_>> = ids.iter().map(|id| id.as_text().map(str::to_owned)).collect();
+    let no_text = || wrong("string_type", "Input should be a valid string");
+    texts.ok_or_else(|| Error::Invalid(vec![no_text()]))
 }
 
 /// `POST /api/conversations/{id}/events`: a message to the agent.
 pub async fn send(mut call: Call) -> Result<Reply, Error> {
-    let (_, (body, _room)) = (id(&call)?, call.needed_body().await?);
-    let message = request::SendMessage::read(&body)?;
-    drop(body);
-    find(&call).await?.send(message).await?;
+    let (body, _room) = call.body().await?.unzip();
+    find(&call).await?.send(body.as_ref()).await?;
     Ok(reply::done())
 }
 
 /// `POST /api/conversations/{id}/events/respond_to_confirmation`.
 pub async fn respond(mut call: Call) -> Result<Reply, Error> {
-    let (_, (body, _room)) = (id(&call)?, call.needed_body().await?);
-    let response = request::Response::read(&body)?;
-    find(&call).await?.respond(response.accept, response.reason).await?;
+    let (body, _room) = call.body().await?.unzip();
+    find(&call).await?.respond(body.as_ref()).await?;
     Ok(reply::done())
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_agent::conversation::{Body, Conversation, Error, Id, Moment, Next, Source, request};
+use strongroom_agent::conversation::event::ServerError;
+use strongroom_agent::conversation::{Body, Conversation, Error, Id, Moment, Next, Source};
 use strongroom_agent::json::Json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -13,6 +14,7 @@ use super::frame::{Fault, Incoming, Kind, LATER, NORMAL, RESTART};
 use super::socket::{End, Socket};
 use crate::call::State;
 use crate::connection::Stop;
+use crate::error::Error as Failed;
 use crate::limits::{PING_SECONDS, SOCKET_KEY_SECONDS_MAX, SOCKET_SILENCE_SECONDS_MAX};
 
 /// No key, or a wrong one. Clients do not come again.
@@ -88,10 +90,10 @@ impl Session {
         if !self.admitted {
             self.wait_for_key(socket).await?;
         }
-        let conversation = self.state.conversations.get(self.id).await;
+        let conversation = self.state.conversation(self.id).await;
         let conversation = conversation.map_err(|error| match error {
-            Error::Unknown | Error::UnknownNamed(_) => NO_CONVERSATION,
-            Error::Busy => (LATER, "The server is busy"),
+            Failed::Conversation(Error::Unknown | Error::UnknownNamed(_)) => NO_CONVERSATION,
+            Failed::Conversation(Error::Busy) => (LATER, "The server is busy"),
             _ => BROKEN,
         })?;
         let hub = conversation.journal().hub();
@@ -177,7 +179,7 @@ impl Session {
                 Ok::<_, Error>((from, events.frames(from..end)?))
             };
             let work = self.state.pool.work(move || Ok(work()?)).await;
-            work.map_err(|_: crate::error::Error| Leave::from(BROKEN))
+            work.map_err(|_: Failed| Leave::from(BROKEN))
         };
         if self.resend == Resend::Nothing {
             return Ok(());
@@ -210,21 +212,15 @@ impl Session {
         if is_key(&json) {
             return Ok(());
         }
-        let message = match request::SendMessage::from_socket(&json) {
-            Ok(message) => message,
-            Err(error) => {
-                let detail = error.to_string();
-                return self.complain(conversation, ("ValidationError", &detail), socket).await;
-            }
+        let Err(error) = conversation.say(&json).await else {
+            return Ok(());
         };
-        drop(json);
-        match conversation.send(message).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let detail = error.to_string();
-                self.complain(conversation, ("MessageError", &detail), socket).await
-            }
-        }
+        let code = match &error {
+            Error::Fields(_) => "ValidationError",
+            _ => "MessageError",
+        };
+        let detail = error.to_string();
+        self.complain(conversation, (code, &detail), socket).await
     }
 
     /// Tells this subscriber alone.
@@ -234,7 +230,10 @@ impl Session {
         (code, detail): (&str, &str),
         socket: &mut Socket<S>,
     ) -> Result<(), Leave> {
-        let body = Body::server_error(code, detail);
+        let body = Body::ServerError(ServerError {
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        });
         let frame = conversation.journal().frame(Source::Environment, body);
         let frame = frame.map_err(|_| BROKEN)?;
         Ok(socket.send(Kind::Text, &frame).await?)
@@ -242,8 +241,8 @@ impl Session {
 
     /// A conversation that was only put out of memory is still there, and its subscribers come again.
     async fn why_closed(&self) -> Leave {
-        match self.state.conversations.get(self.id).await {
-            Err(Error::Unknown | Error::UnknownNamed(_)) => NO_CONVERSATION.into(),
+        match self.state.conversation(self.id).await {
+            Err(Failed::Conversation(Error::Unknown)) => NO_CONVERSATION.into(),
             _ => Leave::Close(RESTART, "The events go on on a new connection"),
         }
     }
