@@ -146,8 +146,9 @@ impl Flaw {
         Self {
             kind: "missing",
             at: vec!["query", name],
-            message: "Field required",
+            message: "Field required".into(),
             input: Json::Null,
+            context: None,
         }
     }
 

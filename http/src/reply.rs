@@ -72,6 +72,15 @@ impl Content {
         })))
     }
 
+    /// Bytes that need no wiping.
+    #[must_use]
+    pub fn plain(bytes: Vec<u8>) -> Self {
+        Self(Sent::Whole(Some(Bytes {
+            held: Held::Plain(bytes),
+            sent: 0,
+        })))
+    }
+
     /// Bytes that come from elsewhere, piece by piece.
     #[must_use]
     pub fn pieces(pieces: Pieces) -> Self {
@@ -167,6 +176,12 @@ pub fn json(json: &Json) -> Reply {
 #[must_use]
 pub fn body(status: StatusCode, json: Plaintext) -> Reply {
     with(status, JSON, Content::wiped(json))
+}
+
+/// 200 with JSON that was written already and holds no secret.
+#[must_use]
+pub fn written(json: Vec<u8>) -> Reply {
+    with(StatusCode::OK, JSON, Content::plain(json))
 }
 
 /// 200: it was done.

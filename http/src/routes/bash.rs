@@ -102,8 +102,9 @@ fn read_request(body: &Json) -> Result<Request, Error> {
             flaws.push(Flaw {
                 kind: "int_type",
                 at: vec!["body", "timeout"],
-                message: "Input should be a valid integer",
+                message: "Input should be a valid integer".into(),
                 input: value.duplicate(),
+                context: None,
             });
             None
         }),
@@ -163,8 +164,9 @@ fn wrong(
     Error::Invalid(vec![Flaw {
         kind,
         at: at.to_vec(),
-        message,
+        message: message.into(),
         input: Json::text(text),
+        context: None,
     }])
 }
 

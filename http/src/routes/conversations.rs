@@ -190,7 +190,7 @@ pub async fn condense(call: Call) -> Result<Reply, Error> {
 /// `GET /api/conversations/{id}/agent_final_response`.
 pub async fn final_response(call: Call) -> Result<Reply, Error> {
     let conversation = find(&call).await?;
-    let read = move || Ok(conversation.runner().final_response()?);
+    let read = move || conversation.runner().final_response();
     text(&call.state.pool.work(read).await?)
 }
 

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use strongroom_agent::conversation::{
     Conversation, Error as Refused, Filter, Journal, Order, Query as Page, Source,
 };
 use strongroom_agent::json::Json;
-use strongroom_vault::Plaintext;
 
 use super::conversations::id;
 use crate::call::Call;
@@ -16,15 +14,14 @@ use crate::limits::PAGE_ITEMS_MAX;
 use crate::query::Query;
 use crate::reply::{self, Reply};
 
-const SOURCES: [(&str, Source); 4] = [
+const SOURCES: [(&str, Source); 3] = [
     ("agent", Source::Agent),
     ("user", Source::User),
     ("environment", Source::Environment),
-    ("hook", Source::Hook),
 ];
 const ORDERS: [(&str, Order); 2] = [
-    ("TIMESTAMP", Order::Oldest),
-    ("TIMESTAMP_DESC", Order::Newest),
+    ("TIMESTAMP", Order::Ascending),
+    ("TIMESTAMP_DESC", Order::Descending),
 ];
 
 /// The conversation in the path; these routes name it when it is not there.
@@ -44,8 +41,7 @@ async fn read(
     read: impl FnOnce(&Arc<Journal>) -> Result<Vec<u8>, Refused> + Send + 'static,
 ) -> Result<Reply, Error> {
     let journal = conversation.journal().clone();
-    let work = move || Ok(Plaintext::new(read(&journal)?));
-    Ok(reply::body(StatusCode::OK, call.state.pool.work(work).await?))
+    Ok(reply::written(call.state.pool.work(move || read(&journal)).await?))
 }
 
 /// `GET /api/conversations/{id}/events/search`.
@@ -53,7 +49,7 @@ pub async fn search(call: Call) -> Result<Reply, Error> {
     let mut query = Query::of(call.query());
     let page = Page {
         filter: filter(&mut query),
-        order: query.choice("sort_order", &ORDERS).unwrap_or(Order::Oldest),
+        order: query.choice("sort_order", &ORDERS).unwrap_or(Order::Ascending),
         page_id: query.text("page_id").map(str::to_owned),
         limit: query.number("limit", PAGE_ITEMS_MAX, 0, PAGE_ITEMS_MAX),
     };

@@ -14,11 +14,12 @@ pub async fn events(call: Call) -> Result<Reply, Error> {
     let key = query.text("session_api_key").map(str::to_owned);
     let admitted = call.state.keys.admit_socket(call.peer, call.headers(), key.as_deref())?;
     let id = call.value(0).parse().map_err(|_| Error::NoSocket)?;
-    let resend = match query.text("resend_mode") {
-        Some("all") => Resend::All,
-        Some("since") => query.moment("after_timestamp").map_or(Resend::All, Resend::Since),
-        _ if query.flag("resend_all") => Resend::All,
-        _ => Resend::Nothing,
+    let all = query.flag("resend_all") || query.text("resend_mode") == Some("all");
+    let since = query.text("resend_mode") == Some("since");
+    let resend = match query.moment("after_timestamp").filter(|_| since) {
+        Some(moment) => Resend::Since(moment),
+        None if all || since => Resend::All,
+        None => Resend::Nothing,
     };
     query.end()?;
     let session = Session {

@@ -178,8 +178,8 @@ impl Session {
                 };
                 Ok::<_, Error>((from, events.frames(from..end)?))
             };
-            let work = self.state.pool.work(move || Ok(work()?)).await;
-            work.map_err(|_: Failed| Leave::from(BROKEN))
+            let work: Result<_, Failed> = self.state.pool.work(work).await;
+            work.map_err(|_| Leave::from(BROKEN))
         };
         if self.resend == Resend::Nothing {
             return Ok(());

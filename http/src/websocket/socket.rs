@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     pub async fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), End> {
         let mut room = [0; 10];
         let len = head(kind, payload.len(), &mut room);
-        let mut bytes = room.get(..len).unwrap_or_default().chain(payload);
+        let mut bytes = Buf::chain(room.get(..len).unwrap_or_default(), payload);
         let longest = Duration::from_secs(WRITE_SILENCE_SECONDS_MAX);
         while bytes.has_remaining() {
             match timeout(longest, self.stream.write_buf(&mut bytes)).await {
