@@ -257,7 +257,10 @@ async fn a_message_meanwhile_is_answered_in_the_same_run() {
     play.say("first").await;
     play.until("ActionEvent").await;
     play.say("second").await;
-    std::fs::write(stage.path().join("wait"), "go\n").unwrap();
+    // Blocks until the command reads.
+    let wait = stage.path().join("wait");
+    let written = tokio::task::spawn_blocking(move || std::fs::write(wait, "go\n"));
+    written.await.unwrap().unwrap();
     play.ended().await;
     let told = &stage.model.asked()[1].messages;
     // The result stands behind its call though the message came before it.
