@@ -198,9 +198,7 @@ impl Error {
             Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket => StatusCode::FORBIDDEN,
             Self::NoRoute
             | Self::NoConversation
-            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
-                StatusCode::NOT_FOUND
-            }
+            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodySilent => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,

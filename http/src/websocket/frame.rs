@@ -224,7 +224,10 @@ impl Reader {
         let count = self.filled.min(frame.len - frame.seen);
         let bytes = self.raw.get_mut(..count).unwrap_or_default();
         let key = frame.key.iter().cycle().skip(frame.seen % 4);
-        bytes.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        bytes
+            .iter_mut()
+            .zip(key)
+            .for_each(|(byte, key)| *byte ^= key);
         match frame.code {
             Code::Close | Code::Ping | Code::Pong => self.control.extend_from_slice(bytes),
             Code::More | Code::Text | Code::Binary => {
@@ -248,7 +251,11 @@ impl Reader {
             Code::Ping => Incoming::Ping(std::mem::take(&mut self.control)),
             Code::Pong => Incoming::Pong,
             Code::More | Code::Text | Code::Binary => {
-                return if frame.last { self.whole().map(Some) } else { Ok(None) };
+                return if frame.last {
+                    self.whole().map(Some)
+                } else {
+                    Ok(None)
+                };
             }
         };
         self.control.clear();
@@ -290,7 +297,12 @@ mod tests {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let mut frame = room[..len].to_vec();
         frame.extend_from_slice(&key);
-        frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame.extend(
+            payload
+                .iter()
+                .zip(key.iter().cycle())
+                .map(|(byte, key)| byte ^ key),
+        );
         frame
     }
 
@@ -329,7 +341,9 @@ mod tests {
 
     #[test]
     fn the_frames_of_the_rfc_are_read() {
-        let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        let hello = [
+            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+        ];
         assert_eq!(read(&hello, 1), ["text Hello"]);
         let bare = [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f];
         assert_eq!(read(&bare, 1), ["1002"]);

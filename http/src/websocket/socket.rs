@@ -136,7 +136,10 @@ mod tests {
         client.write_all(&[0x80, 0, 0, 0, 0]).await.unwrap();
         assert!(matches!(socket.receive().await, Ok(Incoming::Ping(bytes)) if bytes.is_empty()));
         client.write_all(&[0x81, 0x00]).await.unwrap();
-        assert_eq!(socket.receive().await.err(), Some(End::Fault(Fault(PROTOCOL))));
+        assert_eq!(
+            socket.receive().await.err(),
+            Some(End::Fault(Fault(PROTOCOL)))
+        );
         drop(client);
         let mut socket = Socket::new(socket.stream, bytes::Bytes::new());
         assert_eq!(socket.receive().await.err(), Some(End::Gone));
