@@ -106,10 +106,12 @@ impl Play {
             dir,
         };
         fs::create_dir(play.dir.path().join("workspace")).unwrap();
-        let replies: Vec<_> = with_tools(recording)
-            .map(|asked| reply(&asked["reply"]))
+        let said = with_tools(recording).map(|asked| play.filled(&asked["reply"].to_string()));
+        let said: Vec<Value> = said
+            .map(|said| serde_json::from_str(&said).unwrap())
             .collect();
-        for (reply, number) in replies.into_iter().zip(0..) {
+        for (number, said) in said.iter().enumerate() {
+            let reply = reply(said);
             let (word, hold) = (&play.asks[number].conversation, &play.asks[number].hold);
             let (word, reply) = (word.clone(), reply.held(hold));
             let word = play.filled(&word);
@@ -190,7 +192,8 @@ impl Play {
     }
 
     fn run(&mut self, traffic: &[Value]) {
-        let mut before = 0.0;
+        // When the last answer came, and what it had set off by the next one.
+        let (mut before, mut follows) = (0.0, 0.0);
         for (at, entry) in traffic.iter().enumerate() {
             let time = entry["t"].as_f64().unwrap();
             for ask in self.asks.iter().filter(|ask| ask.free <= time) {
@@ -199,11 +202,13 @@ impl Play {
             match entry["kind"].as_str().unwrap() {
                 "http" => {
                     if entry["method"] != "GET" {
-                        let settled = before + FOLLOWS_S;
+                        let settled = before + follows;
                         self.wait(entry, if time > settled { settled } else { before });
                     }
-                    self.exchange(at, entry);
+                    let took = Duration::from_secs_f64((time - before).max(0.0));
+                    self.exchange(at, entry, &traffic[at + 1..], SETTLE + took);
                     before = time;
+                    follows = if runs(entry) { FOLLOWS_S } else { 0.0 };
                 }
                 "scenario" if entry["name"] == "server ended with SIGKILL" => {
                     self.wait_to_be_killed(time, &traffic[at..]);
@@ -270,19 +275,31 @@ impl Play {
             .count()
     }
 
-    /// The first page of a conversation's log, as labels.
+    /// A conversation's log, as labels.
     fn log(&self, id: &str) -> Vec<String> {
-        let path = format!("/api/conversations/{id}/events/search?limit=100");
-        let asked = request("GET", &path, &[("x-session-api-key", KEY)], None);
-        let page = json_of(&Wire::to(self.server().address).ask(&asked));
-        let labels = events(&page).into_iter().flatten().map(label);
-        labels.filter(|label| label != "stats").collect()
+        let first = format!("/api/conversations/{id}/events/search?limit=100");
+        let (mut labels, mut path) = (Vec::new(), first.clone());
+        loop {
+            let asked = request("GET", &path, &[("x-session-api-key", KEY)], None);
+            let page = json_of(&Wire::to(self.server().address).ask(&asked));
+            labels.extend(events(&page).into_iter().flatten().map(label));
+            let Some(next) = page["next_page_id"].as_str() else {
+                break;
+            };
+            path = format!("{first}&page_id={next}");
+        }
+        labels.retain(|label| label != "stats");
+        labels
     }
 
-    fn exchange(&mut self, at: usize, entry: &Value) {
+    fn exchange(&mut self, at: usize, entry: &Value, later: &[Value], patience: Duration) {
         let method = entry["method"].as_str().unwrap();
         let path = self.filled(entry["path"].as_str().unwrap());
-        if path.contains("{ts") {
+        // Those of a workspace are played by `workspace/recorded.rs`, in directories of their own.
+        let elsewhere = ["/api/bash/", "/api/file/", "/api/git/"];
+        // Later pages are compared with the first: events that come at any time move what is on each.
+        let page = path.contains("limit=100&page_id=");
+        if page || path.contains("{ts") || elsewhere.iter().any(|part| path.starts_with(part)) {
             return;
         }
         let status = entry["status"].as_u64().unwrap();
@@ -305,12 +322,27 @@ impl Play {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let bytes = request(method, &path, &headers, body.as_deref());
-        let expected = format!("{status} {}", self.told(recorded));
-        let until = Instant::now() + SETTLE;
+        let mut expected = format!("{status} {}", self.told(recorded));
+        let whole = method == "GET" && path.ends_with("events/search?limit=100");
+        if whole {
+            let pages = later.iter().take_while(|later| {
+                later["path"]
+                    .as_str()
+                    .is_some_and(|path| path.contains("limit=100&page_id="))
+            });
+            for page in pages {
+                expected = format!("{expected} {}", self.told(&page["response"]));
+            }
+        }
+        let until = Instant::now() + patience;
         loop {
             let answer = Wire::to(self.server().address).ask(&bytes);
             let given = json_of(&answer);
-            let found = format!("{} {}", answer.status, told_new(&given));
+            let mut found = format!("{} {}", answer.status, told_new(&given));
+            if whole && answer.status == 200 {
+                let id = path.split('/').nth(3).unwrap_or_default();
+                found = format!("{} {}", answer.status, self.log(id).join(" "));
+            }
             if found == expected {
                 self.learn(recorded, &given);
                 return;
@@ -369,8 +401,10 @@ fn asks(recording: &Value) -> Vec<Ask> {
     };
     let all: Vec<_> = with_tools(recording).collect();
     let ask = |(number, asked): (usize, &&Value)| {
-        let (conversation, at) = (session(asked), asked["at"].as_f64().unwrap());
-        let mut free = at;
+        let conversation = session(asked);
+        // Where no time is told, it is answered at once, and nothing waits for it.
+        let at = asked["at"].as_f64().unwrap_or(f64::INFINITY);
+        let mut free = asked["at"].as_f64().unwrap_or_default();
         if took(asked).is_some_and(|took| took > quickest + PROMPT_S) {
             let later = all.iter().skip(number + 1);
             let next = later.into_iter().find(|next| session(next) == conversation);
@@ -418,6 +452,14 @@ fn conversation(path: &str) -> Option<&str> {
     rest.split(['/', '?'])
         .next()
         .filter(|id| id.starts_with('{'))
+}
+
+/// Whether a recorded request sets off a run.
+fn runs(entry: &Value) -> bool {
+    let path = entry["path"].as_str().unwrap_or_default();
+    let body = &entry["request"];
+    let says = body["run"] == true || body["initial_message"]["run"] == true;
+    path.ends_with("/run") || says || body["accept"] == true
 }
 
 /// Whether it had no answer, or one that came after an interruption.
