@@ -15,6 +15,8 @@ mod compat;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod leak;
 #[cfg(test)]
 mod lookups;
@@ -38,6 +40,8 @@ mod sdk;
 mod secrets;
 #[cfg(test)]
 mod shim;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
