@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hyper::{HeaderMap, Method, Uri};
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Uri};
 use strongroom_agent::conversation::{self, Conversations};
 use strongroom_agent::isolate::Guard;
 use strongroom_agent::json::Json;
@@ -180,7 +180,9 @@ impl Call {
     #[must_use]
     pub fn holder(&self) -> Holder {
         // A route that lets anyone in has no secrets to set up; should one come, it gets the least there is.
-        self.caller.holder().unwrap_or_else(|| Holder::Key(KeyId::new("none")))
+        self.caller
+            .holder()
+            .unwrap_or_else(|| Holder::Key(KeyId::new("none")))
     }
 
     /// The value of the path's variable of the given number, counted from 0.

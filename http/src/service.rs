@@ -124,7 +124,15 @@ async fn handle(
         Reads::Whole(limit) => (state.bodies.read(body, limit).await?, None),
         Reads::Stream => (Received::default(), Some(Arriving::new(body))),
     };
-    let call = Call::new(state.clone(), caller, peer, parts, values, received, arriving);
+    let call = Call::new(
+        state.clone(),
+        caller,
+        peer,
+        parts,
+        values,
+        received,
+        arriving,
+    );
     (route.handler)(call).await
 }
 

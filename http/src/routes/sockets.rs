@@ -12,7 +12,10 @@ pub async fn events(call: Call) -> Result<Reply, Error> {
     let mut query = Query::of(call.query());
     let accept = accept(call.method(), call.headers()).ok_or(Error::SocketWanted)?;
     let key = query.text("session_api_key").map(str::to_owned);
-    let admitted = call.state.keys.admit_socket(call.peer, call.headers(), key.as_deref())?;
+    let admitted = call
+        .state
+        .keys
+        .admit_socket(call.peer, call.headers(), key.as_deref())?;
     let id = call.value(0).parse().map_err(|_| Error::NoSocket)?;
     let all = query.flag("resend_all") || query.text("resend_mode") == Some("all");
     let since = query.text("resend_mode") == Some("since");

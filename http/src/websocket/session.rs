@@ -22,7 +22,10 @@ const NO_KEY: (u16, &str) = (4001, "Authentication failed");
 /// No such conversation, or not any more. Clients do not come again.
 const NO_CONVERSATION: (u16, &str) = (4004, "Conversation not found");
 /// The server is at fault.
-const BROKEN: (u16, &str) = (1011, "The events could not be read; the server's log says why");
+const BROKEN: (u16, &str) = (
+    1011,
+    "The events could not be read; the server's log says why",
+);
 
 /// Which events of the past a subscriber wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +100,9 @@ impl Session {
             _ => BROKEN,
         })?;
         let hub = conversation.journal().hub();
-        let mut live = hub.subscribe().map_err(|_| (LATER, "Too many subscribers"))?;
+        let mut live = hub
+            .subscribe()
+            .map_err(|_| (LATER, "Too many subscribers"))?;
         let whole = conversation.full_state_frame().map_err(|_| BROKEN)?;
         socket.send(Kind::Text, &whole).await?;
         self.resend(&conversation, live.from(), socket).await?;
