@@ -112,7 +112,7 @@ pub struct Flaw {
     /// What was sent, without anything that may be secret.
     pub input: Json,
     /// More about the rule, under its name.
-    pub context: Option<(&'static str, Json)>,
+    pub context: Option<Box<(&'static str, Json)>>,
 }
 
 impl Flaw {

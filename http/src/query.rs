@@ -174,7 +174,7 @@ impl Query {
             at: vec!["query", name],
             message: message.into(),
             input,
-            context,
+            context: context.map(Box::new),
         });
     }
 }
@@ -188,7 +188,7 @@ pub fn no_uuid(at: &[&'static str], text: &str) -> Flaw {
         at: at.to_vec(),
         message: format!("Input should be a valid UUID, {why}").into(),
         input: Json::text(text),
-        context: Some(("error", Json::text(&why))),
+        context: Some(Box::new(("error", Json::text(&why)))),
     }
 }
 

@@ -126,7 +126,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Where the next bytes go. Never empty once [`next`](Self::next) gave `None`.
+    /// Where the next bytes go. Never empty once [`incoming`](Self::incoming) gave `None`.
     pub fn room(&mut self) -> &mut [u8] {
         self.raw.get_mut(self.filled..).unwrap_or_default()
     }
@@ -140,7 +140,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Fault`]; nothing can be read after it.
-    pub fn next(&mut self) -> Result<Option<Incoming>, Fault> {
+    pub fn incoming(&mut self) -> Result<Option<Incoming>, Fault> {
         loop {
             let frame = match self.frame.take() {
                 Some(frame) => frame,
@@ -311,7 +311,7 @@ mod tests {
         let (mut reader, mut found) = (Reader::default(), Vec::new());
         let mut rest = bytes;
         loop {
-            match reader.next() {
+            match reader.incoming() {
                 Ok(Some(incoming)) => found.push(shown(incoming)),
                 Err(Fault(code)) => {
                     found.push(code.to_string());
@@ -394,7 +394,7 @@ mod tests {
         let frame = masked(0x81, b"{\"session_api_key\":\"canary-canary\"}");
         reader.room()[..frame.len()].copy_from_slice(&frame);
         reader.filled(frame.len());
-        assert!(matches!(reader.next(), Ok(Some(Incoming::Text(_)))));
+        assert!(matches!(reader.incoming(), Ok(Some(Incoming::Text(_)))));
         assert!(reader.raw.iter().all(|&byte| byte == 0));
         assert!(reader.message.is_empty());
     }
