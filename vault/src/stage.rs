@@ -86,6 +86,17 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Adds rows that no transaction brings.
+    pub(crate) fn add(&mut self, writes: Vec<Write>) {
+        self.rows
+            .extend(writes.into_iter().map(|write| (write.key, write.value)));
+    }
+
+    /// The state that this is staged over.
+    pub(crate) fn base(&self) -> &dyn Snapshot {
+        &*self.base
+    }
+
     /// The rows to write, and their effect on the manifest.
     pub(crate) fn finish(
         self,

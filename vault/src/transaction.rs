@@ -1,5 +1,6 @@
 //! Several operations that happen together or not at all.
 
+use crate::audit::{Operation as Audited, Who};
 use crate::error::Error;
 use crate::limits::{DESCRIPTION_BYTES_MAX, TRANSACTION_OPERATIONS_MAX, VALUE_BYTES_MAX};
 use crate::name::{Name, Namespace};
@@ -32,6 +33,8 @@ impl Put {
 #[derive(Default)]
 pub struct Transaction {
     pub(crate) operations: Vec<Operation>,
+    /// In whose name, for the audit trail.
+    pub(crate) who: Option<Who>,
 }
 
 /// One step of a transaction.
@@ -135,6 +138,27 @@ impl Transaction {
     #[must_use]
     pub fn delete_log(self, namespace: &Namespace, log: &Name) -> Self {
         self.then(namespace, log, Action::DeleteLog)
+    }
+
+    /// Says who does this: each record that is written or deleted gets an entry in the audit trail, in the same
+    /// commit. Without it there are none.
+    #[must_use]
+    pub fn by(mut self, who: &Who) -> Self {
+        self.who = Some(who.clone());
+        self
+    }
+
+    /// What the audit trail calls each operation, of those that it has a word for.
+    pub(crate) fn audited(&self) -> Vec<Option<(Namespace, Name, Audited)>> {
+        let word = |operation: &Operation| {
+            let word = match operation.action {
+                Action::Put(..) => Audited::Write,
+                Action::Delete(_) | Action::DeleteLog => Audited::Delete,
+                Action::Require(_) | Action::Append(..) => return None,
+            };
+            Some((operation.namespace.clone(), operation.name.clone(), word))
+        };
+        self.operations.iter().map(word).collect()
     }
 
     /// Whether there is nothing to do.

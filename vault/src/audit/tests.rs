@@ -1,0 +1,691 @@
+//! The trail of a vault whose store fails and is tampered with on cue.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::keys::{Keys, RootKey, VaultId};
+use crate::manifest::Manifest;
+use crate::name::{Name, Namespace};
+use crate::plaintext::Plaintext;
+use crate::record::{Expect, key};
+use crate::store::memory::MemoryStore;
+use crate::transaction::Put;
+use crate::vault::Options;
+
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
+struct Bench {
+    store: MemoryStore,
+    root: RootKey,
+    id: VaultId,
+    options: Options,
+}
+
+impl Bench {
+    fn with(options: Options) -> (Self, Vault) {
+        let bench = Self {
+            store: MemoryStore::new(),
+            root: RootKey::generate().unwrap(),
+            id: VaultId::generate().unwrap(),
+            options,
+        };
+        let store = Arc::new(bench.store.clone());
+        let vault = Vault::create_over(store, &bench.root, bench.id, &bench.options, None).unwrap();
+        (bench, vault)
+    }
+
+    fn new() -> (Self, Vault) {
+        Self::with(Options::default())
+    }
+
+    /// A second vault on what the store holds now, as after a crash.
+    fn reopen(&self) -> Vault {
+        self.store.fail_in(0);
+        let store = Arc::new(self.store.clone());
+        Vault::open_over(store, &self.root, self.id, &self.options, None).unwrap()
+    }
+
+    fn rows(&self) -> Rows {
+        let mut rows = Rows::new();
+        self.store.tamper(|all| rows = all.clone());
+        rows
+    }
+
+    fn trail(&self) -> Rows {
+        let mut rows = self.rows();
+        rows.retain(|at, _| at[0] == b'a');
+        rows
+    }
+}
+
+fn ns() -> Namespace {
+    Namespace::new("secrets").unwrap()
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn key_one() -> Who {
+    Who::key("key-1")
+}
+
+fn put(vault: &Vault, record: &str) {
+    let put = Put::of(Plaintext::copy_of(b"value"));
+    let transaction = Transaction::new().put(&ns(), &name(record), put);
+    vault.commit(transaction.by(&key_one())).unwrap();
+}
+
+fn note(vault: &Vault, who: &Who, record: &str, verdict: Verdict) -> Result<(), Error> {
+    vault.note(&Event {
+        who,
+        operation: Operation::Read,
+        namespace: Some(&ns()),
+        name: Some(&name(record)),
+        version: Some(1),
+        verdict,
+    })
+}
+
+fn read(vault: &Vault, record: &str) {
+    note(vault, &key_one(), record, Verdict::Done).unwrap();
+}
+
+fn all(vault: &Vault, filter: &Filter, order: Order, limit: usize) -> Vec<Access> {
+    let (mut entries, mut from) = (Vec::new(), None);
+    loop {
+        let page = vault.accesses(filter, order, from, limit).unwrap();
+        assert!(page.problems.is_empty() && page.entries.len() <= limit);
+        entries.extend(page.entries);
+        from = page.next;
+        if from.is_none() {
+            return entries;
+        }
+    }
+}
+
+/// `operation name@version verdict` of each entry, oldest first.
+fn told(vault: &Vault) -> Vec<String> {
+    let told = |access: &Access| {
+        let name = access.name.as_ref().map_or("-", |name| name.as_str());
+        let version = access.version.unwrap_or_default();
+        format!("{} {name}@{version} {}", access.operation, access.verdict)
+    };
+    let entries = all(vault, &Filter::default(), Order::OldestFirst, 7);
+    assert!(entries.iter().zip(1..).all(|(one, at)| one.sequence == at));
+    entries.iter().map(told).collect()
+}
+
+#[test]
+fn a_write_leaves_its_entry_in_the_same_commit_with_its_outcome() {
+    let (bench, vault) = Bench::new();
+    put(&vault, "A");
+    put(&vault, "A");
+    let late = Put {
+        expect: Expect::Version(1),
+        ..Put::of(Plaintext::copy_of(b"late"))
+    };
+    let conflict = Transaction::new()
+        .put(&ns(), &name("A"), late)
+        .by(&key_one());
+    assert!(matches!(
+        vault.commit(conflict),
+        Err(Error::Conflict { .. })
+    ));
+    for _ in 0..2 {
+        let delete = Transaction::new().delete(&ns(), &name("A"), Expect::Any);
+        vault.commit(delete.by(&key_one())).unwrap();
+    }
+    // Whoever does not say who they are leaves none.
+    vault
+        .put(&ns(), &name("B"), Put::of(Plaintext::copy_of(b"b")))
+        .unwrap();
+    let expected = [
+        "write A@1 done",
+        "write A@2 done",
+        "write A@0 conflict",
+        "delete A@0 done",
+        "delete A@0 absent",
+    ];
+    // As after a crash: nothing was flushed.
+    assert_eq!(told(&bench.reopen()), expected);
+    assert_eq!(told(&vault), expected);
+    assert_eq!(vault.verify().unwrap().accesses, 5);
+    assert!(vault.verify().unwrap().is_clean());
+}
+
+#[test]
+fn notes_are_no_revision_and_lie_before_the_write_that_came_after_them() {
+    let (bench, vault) = Bench::new();
+    put(&vault, "A");
+    let revision = vault.revision();
+    read(&vault, "A");
+    note(&vault, &Who::nobody(), "B", Verdict::Refused).unwrap();
+    assert_eq!(bench.trail().len(), 1, "they wait");
+    vault.flush_audit().unwrap();
+    assert_eq!((vault.revision(), bench.trail().len()), (revision, 2));
+    read(&vault, "A");
+    put(&vault, "A");
+    assert_eq!(bench.trail().len(), 3, "one segment for one commit");
+    let expected = [
+        "write A@1 done",
+        "read A@1 done",
+        "read B@1 refused",
+        "read A@1 done",
+        "write A@2 done",
+    ];
+    assert_eq!(told(&vault), expected);
+}
+
+#[test]
+fn a_note_is_durable_in_time_without_anybody_asking() {
+    let (bench, vault) = Bench::new();
+    let (begin, slack) = (Instant::now(), Duration::from_secs(30));
+    read(&vault, "A");
+    assert!(bench.trail().is_empty(), "a reader does not wait");
+    while bench.trail().is_empty() {
+        assert!(begin.elapsed() < slack, "it is never written");
+        thread::yield_now();
+    }
+    // The store is memory, so this is the time that the thread lets pass; others may have the processor.
+    assert!(
+        begin.elapsed() >= Duration::from_millis(20),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn the_last_clone_writes_what_waits_and_leaves_no_thread() {
+    let (bench, vault) = Bench::new();
+    let clone = vault.clone();
+    read(&vault, "A");
+    drop(vault);
+    assert!(bench.trail().is_empty());
+    let weak = Arc::downgrade(&clone.inner);
+    drop(clone);
+    assert_eq!((bench.trail().len(), weak.strong_count()), (1, 0));
+    assert_eq!(told(&bench.reopen()), ["read A@1 done"]);
+}
+
+#[test]
+fn strict_waits_for_each_and_off_keeps_none() {
+    let options = |audit| Options {
+        audit,
+        ..Options::default()
+    };
+    let (bench, vault) = Bench::with(options(Mode::Strict));
+    let who = key_one();
+    let event = Event {
+        who: &who,
+        operation: Operation::Read,
+        namespace: None,
+        name: None,
+        version: None,
+        verdict: Verdict::Done,
+    };
+    assert!(!vault.try_note(&event), "it would have to wait");
+    read(&vault, "A");
+    assert_eq!(told(&bench.reopen()), ["read A@1 done"]);
+    bench.store.fail_in(1);
+    let refused = note(&vault, &key_one(), "A", Verdict::Done);
+    assert!(refused.is_err(), "no entry, no value");
+
+    let (bench, vault) = Bench::with(options(Mode::Off));
+    read(&vault, "A");
+    put(&vault, "A");
+    vault.flush_audit().unwrap();
+    assert!(bench.trail().is_empty());
+}
+
+#[test]
+fn what_could_not_be_written_waits_and_is_not_written_twice() {
+    let (bench, vault) = Bench::new();
+    read(&vault, "A");
+    for fails in [1, 2] {
+        bench.store.fail_in(fails);
+        let put = Put::of(Plaintext::copy_of(b"value"));
+        let transaction = Transaction::new()
+            .put(&ns(), &name("B"), put)
+            .by(&key_one());
+        // The first operation is the snapshot for sealing ahead, which fails before the commit.
+        assert!(vault.commit(transaction).is_err());
+    }
+    bench.store.fail_in(2);
+    assert!(vault.flush_audit().is_err());
+    bench.store.fail_in(0);
+    read(&vault, "C");
+    assert_eq!(told(&vault), ["read A@1 done", "read C@1 done"]);
+    assert!(vault.verify().unwrap().is_clean());
+}
+
+#[test]
+fn nothing_is_dropped_when_no_more_may_wait() {
+    let (bench, vault) = Bench::new();
+    let count = 2 * crate::limits::AUDIT_WAITING_BYTES_MAX / 40;
+    let threads = 4;
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..count / threads).for_each(|_| read(&vault, "A")));
+        }
+    });
+    drop(vault);
+    let vault = bench.reopen();
+    let report = vault.verify_audit().unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.last, (count / threads * threads) as u64);
+}
+
+#[test]
+fn a_store_that_stays_broken_refuses_the_reader_once_no_more_may_wait() {
+    let (bench, vault) = Bench::new();
+    // Every commit relies on the manifest, and finds another.
+    let good = bench.rows();
+    bench
+        .store
+        .tamper(|rows| rows.get_mut(key::MANIFEST).unwrap()[0] ^= 1);
+    let mut taken = 0;
+    let refused = loop {
+        match note(&vault, &key_one(), "A", Verdict::Done) {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(taken < 2 * crate::limits::AUDIT_WAITING_BYTES_MAX / 40);
+    };
+    assert!(matches!(refused, Error::Store(_)));
+    bench.store.tamper(|rows| *rows = good);
+    assert_eq!(vault.verify_audit().unwrap().last, taken as u64);
+}
+
+#[test]
+fn pages_lead_through_the_whole_trail_from_both_ends() {
+    let (_, vault) = Bench::new();
+    for n in 0..40 {
+        (0..n % 5).for_each(|_| read(&vault, "A"));
+        put(&vault, "B");
+    }
+    let newest = all(&vault, &Filter::default(), Order::NewestFirst, 3);
+    let mut oldest = all(&vault, &Filter::default(), Order::OldestFirst, 3);
+    assert_eq!(oldest.len(), 40 + 8 * 10);
+    oldest.reverse();
+    assert_eq!(newest, oldest);
+}
+
+#[test]
+fn filters_take_what_meets_all_of_them() {
+    let (_, vault) = Bench::new();
+    put(&vault, "A");
+    read(&vault, "A");
+    let agent = Who::key("key-2")
+        .in_conversation("c-1")
+        .with("terminal")
+        .at(Peer::User(7));
+    note(&vault, &agent, "B", Verdict::Done).unwrap();
+    note(&vault, &Who::nobody(), "B", Verdict::Refused).unwrap();
+    let count = |filter: Filter| all(&vault, &filter, Order::NewestFirst, 10).len();
+    let text = |text: &str| Some(text.to_owned());
+    let none = Filter::default();
+    let check = |filter: Filter, expected: usize| assert_eq!(count(filter), expected);
+    check(none.clone(), 4);
+    for who in ["key-2", "c-1", "terminal", "uid:7", "nobody"] {
+        check(
+            Filter {
+                who: text(who),
+                ..none.clone()
+            },
+            1,
+        );
+    }
+    check(
+        Filter {
+            who: text("key"),
+            ..none.clone()
+        },
+        0,
+    );
+    check(
+        Filter {
+            name: text("B"),
+            ..none.clone()
+        },
+        2,
+    );
+    check(
+        Filter {
+            name: text("B"),
+            who: text("key-1"),
+            ..none.clone()
+        },
+        0,
+    );
+    check(
+        Filter {
+            namespace: text("secrets"),
+            ..none.clone()
+        },
+        4,
+    );
+    check(
+        Filter {
+            operation: Some(Operation::Write),
+            ..none.clone()
+        },
+        1,
+    );
+    check(
+        Filter {
+            verdict: Some(Verdict::Refused),
+            ..none.clone()
+        },
+        1,
+    );
+    let now = SystemTime::now();
+    let (before, after) = (now - Duration::from_secs(60), now + Duration::from_secs(60));
+    check(
+        Filter {
+            since: Some(before),
+            until: Some(after),
+            ..none.clone()
+        },
+        4,
+    );
+    check(
+        Filter {
+            since: Some(after),
+            ..none.clone()
+        },
+        0,
+    );
+    check(
+        Filter {
+            until: Some(before),
+            ..none
+        },
+        0,
+    );
+}
+
+#[test]
+fn the_oldest_give_way_to_a_checkpoint_that_keeps_the_chain() {
+    const MOST: u64 = 20_000;
+    let (bench, vault) = Bench::with(Options {
+        audit_bytes_max: MOST,
+        ..Options::default()
+    });
+    for _ in 0..400 {
+        put(&vault, "A");
+        let weight =
+            |rows: Rows| -> usize { rows.iter().map(|(key, row)| key.len() + row.len()).sum() };
+        let (checkpoint, slack) = (150, 300);
+        assert!(weight(bench.trail()) < MOST as usize + checkpoint + slack);
+    }
+    let vault = bench.reopen();
+    let report = vault.verify_audit().unwrap();
+    assert!(report.is_clean() && report.let_go.is_some(), "{report}");
+    assert_eq!(report.last, 400);
+    assert!(report.first > 250, "{report}");
+    assert!(vault.verify().unwrap().is_clean());
+    let kept = all(&vault, &Filter::default(), Order::OldestFirst, 10);
+    assert_eq!(kept.len() as u64, report.last - report.first + 1);
+    let version = |access: &Access| access.version.unwrap();
+    assert!(kept.iter().all(|one| version(one) == one.sequence));
+
+    // The checkpoint itself can be neither dropped, bent nor put back.
+    let at = key::CHECKPOINT.to_vec();
+    let good = bench.rows();
+    for change in [
+        &(|rows: &mut Rows| drop(rows.remove(&b"a"[..]))) as &dyn Fn(&mut Rows),
+        &|rows| rows.get_mut(&b"a"[..]).unwrap()[30] ^= 1,
+    ] {
+        bench.store.tamper(|rows| change(rows));
+        let report = bench.reopen().verify_audit().unwrap();
+        assert!(report.to_string().contains("checkpoint"), "{report}");
+        bench.store.tamper(|rows| rows.clone_from(&good));
+    }
+    for _ in 0..100 {
+        put(&vault, "A");
+    }
+    bench
+        .store
+        .tamper(|rows| drop(rows.insert(at, good[&b"a"[..]].clone())));
+    let report = bench.reopen().verify_audit().unwrap();
+    assert!(report.to_string().contains("checkpoint"), "{report}");
+}
+
+#[test]
+fn a_trail_that_fits_into_nothing_keeps_its_last_commit() {
+    let (_, vault) = Bench::with(Options {
+        audit_bytes_max: 0,
+        ..Options::default()
+    });
+    (0..5).for_each(|_| put(&vault, "A"));
+    let report = vault.verify_audit().unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.first, report.last), (5, 5));
+}
+
+#[test]
+fn an_older_vault_gets_a_trail_from_then_on() {
+    let (bench, vault) = Bench::with(Options {
+        audit: Mode::Off,
+        ..Options::default()
+    });
+    put(&vault, "A");
+    drop(vault);
+    let keys = Keys::of(&bench.root, bench.id);
+    bench.store.tamper(|rows| {
+        let row = rows.get_mut(key::MANIFEST).unwrap();
+        *row = Manifest::in_first_layout(&keys, row);
+    });
+    let store = Arc::new(bench.store.clone());
+    let vault = Vault::open_over(store, &bench.root, bench.id, &Options::default(), None).unwrap();
+    assert!(vault.verify().unwrap().is_clean());
+    put(&vault, "A");
+    assert_eq!(told(&vault), ["write A@2 done"]);
+    assert!(vault.verify().unwrap().is_clean());
+}
+
+#[test]
+fn no_row_holds_who_or_what() {
+    let (bench, vault) = Bench::new();
+    let who = Who::key("KEY-CANARY")
+        .with("TOOL-CANARY")
+        .in_conversation("CONVERSATION-CANARY");
+    note(&vault, &who, "NAME-CANARY", Verdict::Done).unwrap();
+    vault.flush_audit().unwrap();
+    let rows = bench.rows();
+    let found = rows.iter().any(|(at, row)| {
+        let bytes = [&at[..], row].concat();
+        bytes.windows(6).any(|six| six == b"CANARY")
+    });
+    assert!(!found && bench.trail().len() == 1);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u8),
+    Read(u8),
+    Refuse,
+    Flush,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..4u8).prop_map(Step::Put),
+        6 => (0..4u8).prop_map(Step::Read),
+        1 => Just(Step::Refuse),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+/// Something done to the rows of the trail behind the vault's back.
+#[derive(Debug, Clone)]
+enum Harm {
+    Flip(prop::sample::Index, prop::sample::Index),
+    Drop(prop::sample::Index),
+    Swap(prop::sample::Index, prop::sample::Index),
+    /// One is put under the number of an entry that has none.
+    Copy(prop::sample::Index),
+    Cut(prop::sample::Index),
+    /// All rows of the trail as they were, under the new manifest.
+    PutBack,
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => (index(), index()).prop_map(|(row, byte)| Harm::Flip(row, byte)),
+        1 => index().prop_map(Harm::Drop),
+        1 => (index(), index()).prop_map(|(one, other)| Harm::Swap(one, other)),
+        1 => index().prop_map(Harm::Copy),
+        1 => index().prop_map(Harm::Cut),
+        1 => Just(Harm::PutBack),
+    ]
+}
+
+/// Does it; `false` when there is nothing that it would change.
+fn do_harm(harm: &Harm, rows: &mut Rows, earlier: &Rows) -> bool {
+    let before = rows.clone();
+    let keys: Vec<_> = rows.keys().filter(|at| at[0] == b'a').cloned().collect();
+    if keys.is_empty() {
+        return false;
+    }
+    match harm {
+        Harm::Flip(row, byte) => {
+            let row = rows.get_mut(row.get(&keys)).unwrap();
+            let at = byte.index(row.len());
+            row[at] ^= 1;
+        }
+        Harm::Drop(row) => drop(rows.remove(row.get(&keys))),
+        Harm::Swap(one, other) => {
+            let (one, other) = (one.get(&keys), other.get(&keys));
+            let (first, second) = (rows[one].clone(), rows[other].clone());
+            rows.insert(one.clone(), second);
+            rows.insert(other.clone(), first);
+        }
+        Harm::Copy(row) => {
+            let copy = rows[row.get(&keys)].clone();
+            rows.insert(key::segment(1_000_000), copy);
+        }
+        Harm::Cut(row) => {
+            let from = row.get(&keys).clone();
+            rows.retain(|at, _| at[0] != b'a' || *at < from);
+        }
+        Harm::PutBack => {
+            rows.retain(|at, _| at[0] != b'a');
+            rows.extend(
+                earlier
+                    .iter()
+                    .filter(|(at, _)| at[0] == b'a')
+                    .map(|(at, row)| (at.clone(), row.clone())),
+            );
+        }
+    }
+    *rows != before
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_trail_verifies_and_any_harm_to_it_is_named(
+        steps in prop::collection::vec(step(), 1..40), harms in prop::collection::vec(harm(), 4),
+        most in prop::sample::select(vec![600u64, 3_000, 1 << 20]),
+    ) {
+        let (bench, mut vault) = Bench::with(Options { audit_bytes_max: most, ..Options::default() });
+        let mut expected = 0;
+        let middle = steps.len() / 2;
+        let mut earlier = Rows::new();
+        for (at, step) in steps.iter().enumerate() {
+            if at == middle { earlier = bench.rows(); }
+            match step {
+                Step::Put(n) => { put(&vault, &format!("N{n}")); expected += 1; }
+                Step::Read(n) => { read(&vault, &format!("N{n}")); expected += 1; }
+                // A name of its own, so that they are not one entry.
+                Step::Refuse => {
+                    note(&vault, &Who::nobody(), &format!("R{at}"), Verdict::Refused).unwrap();
+                    expected += 1;
+                }
+                Step::Flush => vault.flush_audit().unwrap(),
+                Step::Reopen => { drop(vault); vault = bench.reopen(); }
+            }
+        }
+        let report = vault.verify_audit().unwrap();
+        prop_assert!(report.is_clean(), "{}", report);
+        prop_assert_eq!(report.last, expected);
+        prop_assert!(vault.verify().unwrap().is_clean());
+        let entries = all(&vault, &Filter::default(), Order::NewestFirst, 5);
+        prop_assert_eq!(entries.len() as u64, report.last + 1 - report.first);
+        drop(vault);
+
+        let good = bench.rows();
+        for harm in harms {
+            let mut harmed = false;
+            bench.store.tamper(|rows| harmed = do_harm(&harm, rows, &earlier));
+            let vault = bench.reopen();
+            let (report, whole) = (vault.verify_audit().unwrap(), vault.verify().unwrap());
+            prop_assert_eq!(!harmed, report.is_clean(), "{:?}: {}", &harm, &report);
+            prop_assert_eq!(!harmed, whole.is_clean(), "{:?}: {}", &harm, &whole);
+            prop_assert_eq!(&whole.problems, &report.problems);
+            let named = report.problems.iter().all(|one| one.what.starts_with("audit entr")
+                || one.what == "the audit trail's checkpoint");
+            prop_assert!(named, "{}", report);
+            drop(vault);
+            bench.store.tamper(|rows| rows.clone_from(&good));
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_entries() {
+    let (bench, vault) = Bench::new();
+    for _ in 0..4 {
+        read(&vault, "A");
+        put(&vault, "A");
+    }
+    // Segments of entries 1 2, 3 4, 5 6, 7 8.
+    let good = bench.rows();
+    let check = |change: &dyn Fn(&mut Rows), expected: &[&str]| {
+        bench.store.tamper(|rows| change(rows));
+        let report = bench.reopen().verify_audit().unwrap();
+        let named: Vec<_> = report
+            .problems
+            .iter()
+            .map(|one| format!("{}: {}", one.what, one.why))
+            .collect();
+        assert_eq!(named, expected);
+        bench.store.tamper(|rows| rows.clone_from(&good));
+    };
+    check(&|_| {}, &[]);
+    check(
+        &|rows| rows.get_mut(&key::segment(3)).unwrap()[100] ^= 1,
+        &["audit entries 3 to 4: changed or put in another place"],
+    );
+    check(
+        &|rows| drop(rows.remove(&key::segment(3))),
+        &["audit entries 3 to 4: missing"],
+    );
+    check(
+        &|rows| rows.retain(|at, _| at[0] != b'a' || *at < key::segment(5)),
+        &["audit entries 5 to 8: missing: the trail was cut off"],
+    );
+    check(
+        &|rows| {
+            let (one, other) = (
+                rows[&key::segment(1)].clone(),
+                rows[&key::segment(3)].clone(),
+            );
+            rows.insert(key::segment(1), other);
+            rows.insert(key::segment(3), one);
+        },
+        &[
+            "audit entries 1 to 4: changed or put in another place",
+            "audit entry 3: changed or put in another place",
+        ],
+    );
+}
