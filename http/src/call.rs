@@ -9,6 +9,7 @@ use hyper::Uri;
 use hyper::http::request::Parts;
 use strongroom_agent::json::Json;
 use strongroom_agent::profiles::Trials;
+use strongroom_vault::audit::Who;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys};
@@ -20,6 +21,7 @@ use crate::limits::PARSE_IN_PLACE_BYTES_MAX;
 use crate::log::{Log, RequestId};
 use crate::pool::Pool;
 use crate::router::{Values, decode};
+use crate::trail::Names;
 
 /// What all requests share.
 pub struct State {
@@ -31,6 +33,8 @@ pub struct State {
     pub trials: Trials,
     /// Where the secrets are in it.
     pub secrets: Namespace,
+    /// Those who have them, for the audit trail.
+    pub names: Names,
     /// Session keys.
     pub keys: Keys,
     /// Allowed origins.
@@ -112,6 +116,8 @@ pub struct Call {
     pub state: Arc<State>,
     /// Who is calling.
     pub caller: Caller,
+    /// The same, for the audit trail.
+    pub who: Who,
     parts: Parts,
     values: Values,
     body: Received,
@@ -120,7 +126,7 @@ pub struct Call {
 impl Call {
     pub(crate) fn new(
         state: Arc<State>,
-        caller: Caller,
+        (caller, who): (Caller, Who),
         parts: Parts,
         values: Values,
         body: Received,
@@ -128,6 +134,7 @@ impl Call {
         Self {
             state,
             caller,
+            who,
             parts,
             values,
             body,

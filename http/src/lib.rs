@@ -53,6 +53,7 @@ pub mod scrub;
 pub mod server;
 pub mod service;
 pub mod socket;
+pub mod trail;
 pub mod transfer;
 pub mod watch;
 

@@ -116,6 +116,11 @@ pub enum Entry<'a> {
         /// The system's answer.
         error: &'a std::io::Error,
     },
+    /// What was read last is not in the audit trail.
+    NoTrail {
+        /// Why not.
+        error: &'a Error,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -131,7 +136,7 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
-            Self::Fault { .. } => Level::Error,
+            Self::Fault { .. } | Self::NoTrail { .. } => Level::Error,
             Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
             Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
             Self::Request { .. } => Level::Debug,
@@ -144,6 +149,7 @@ impl Entry<'_> {
             Self::Fault { .. } => "fault",
             Self::NoConnection { .. } => "accept failed",
             Self::NoCommands { .. } => "no socket for commands of this machine",
+            Self::NoTrail { .. } => "the audit trail could not be written",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -172,6 +178,7 @@ impl Entry<'_> {
             Self::NoConnection { error } | Self::NoCommands { error } => {
                 vec![("error", Json::text(&error.to_string()))]
             }
+            Self::NoTrail { error } => vec![("error", Json::text(&error.to_string()))],
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],
         }

@@ -10,6 +10,7 @@ use crate::limits::{SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX};
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
+pub mod audit;
 pub mod health;
 pub mod openapi;
 pub mod owner;
@@ -111,9 +112,11 @@ routes! {
 routes! {
     /// What the owner of the data directory may ask for beside [`ROUTES`], over the socket in it.
     OWNER_ROUTES:
-    GET    "/local/verify"   Owner NoBody                  => owner::verify;
-    DELETE "/local/deleted"  Owner NoBody                  => owner::purge;
-    POST   "/local/transfer" Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
+    GET    "/local/verify"       Owner NoBody                  => owner::verify;
+    GET    "/local/audit"        Owner NoBody                  => audit::list;
+    GET    "/local/audit/verify" Owner NoBody                  => audit::verify;
+    DELETE "/local/deleted"      Owner NoBody                  => owner::purge;
+    POST   "/local/transfer"     Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use strongroom_agent::fernet;
 use strongroom_agent::openhands::SECRETS;
 use strongroom_agent::profiles::Trials;
 use strongroom_agent::settings::Store;
-use strongroom_vault::{Namespace, Plaintext, Vault};
+use strongroom_vault::{Namespace, Plaintext, Vault, audit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -29,6 +29,7 @@ use crate::limits::{
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
 use crate::socket::OwnerSocket;
+use crate::trail::{self, Names};
 
 /// What a server needs to know beside its vault.
 pub struct Config {
@@ -189,15 +190,18 @@ impl Server {
                 () = &mut shutdown => break,
                 (stream, permit) = accepting.next(&state.log) => {
                     let (state, stop) = (state.clone(), stop.clone());
+                    let from = (Peer::Network, trail::address(stream.peer_addr()));
                     tokio::spawn(async move {
-                        connection::run(stream, Peer::Network, state, stop).await;
+                        connection::run(stream, from, state, stop).await;
                         drop(permit);
                     });
                 }
                 (stream, permit) = owners(&socket, &permits, &state.log) => {
                     let (state, stop) = (state.clone(), stop.clone());
+                    let user = stream.peer_cred().map(|user| audit::Peer::User(user.uid()));
+                    let from = (Peer::Owner, user.unwrap_or_default());
                     tokio::spawn(async move {
-                        connection::run(stream, Peer::Owner, state, stop).await;
+                        connection::run(stream, from, state, stop).await;
                         drop(permit);
                     });
                 }
@@ -215,6 +219,11 @@ impl Server {
         let left = CONNECTIONS_MAX - permits.available_permits();
         let cut = if finished { 0 } else { left };
         stop.cut();
+        // What was read is in the audit trail before this process may end.
+        let vault = state.vault.clone();
+        if let Err(error) = state.pool.write(move || vault.flush_audit()).await {
+            state.log.write(&Entry::NoTrail { error: &error });
+        }
         state.log.write(&Entry::Stopped { cut });
         cut
     }
@@ -233,6 +242,7 @@ pub(crate) fn state(
         settings: Arc::new(store),
         trials: Trials::default(),
         secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
+        names: Names::of(config.keys.len()),
         keys: Keys::new(config.keys),
         origins: config.origins,
         bound,

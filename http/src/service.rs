@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request};
+use strongroom_vault::audit;
 
 use crate::auth::{Access, Peer};
 use crate::body::Received;
@@ -24,7 +25,7 @@ use crate::watch::Watch;
 pub async fn serve(
     state: Arc<State>,
     watch: Arc<Watch>,
-    peer: Peer,
+    peer: (Peer, audit::Peer),
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     watch.begin();
@@ -33,16 +34,25 @@ pub async fn serve(
     Ok(reply)
 }
 
-async fn answer(state: &Arc<State>, peer: Peer, request: Request<Incoming>) -> Reply {
+async fn answer(
+    state: &Arc<State>,
+    (peer, from): (Peer, audit::Peer),
+    request: Request<Incoming>,
+) -> Reply {
     let (id, started) = (state.next_id(), started(state));
     let (parts, body) = request.into_parts();
     let method = known(&parts.method);
     let origin = parts.headers.get(header::ORIGIN).cloned();
     let mut route = "-";
     let result = match open_the_door(state, peer, &parts) {
-        Err(error) => Err(error),
+        Err(error) => {
+            if matches!(error, Error::ForeignHost | Error::ForeignOrigin) {
+                state.note_refusal(from, &parts.method, None).await;
+            }
+            Err(error)
+        }
         Ok(Some(preflight)) => return preflight,
-        Ok(None) => handle(state, peer, parts, body, &mut route).await,
+        Ok(None) => handle(state, (peer, from), parts, body, &mut route).await,
     };
     let mut reply = result.unwrap_or_else(|error| {
         if error.is_fault() {
@@ -79,7 +89,7 @@ fn open_the_door(state: &State, peer: Peer, parts: &Parts) -> Result<Option<Repl
 
 async fn handle(
     state: &Arc<State>,
-    peer: Peer,
+    (peer, from): (Peer, audit::Peer),
     parts: Parts,
     body: Incoming,
     name: &mut &'static str,
@@ -102,7 +112,18 @@ async fn handle(
     };
     drop(path);
     *name = route.pattern;
-    let caller = state.keys.admit(peer, &parts.headers, route.access)?;
+    let caller = match state.keys.admit(peer, &parts.headers, route.access) {
+        Ok(caller) => caller,
+        Err(error) => {
+            if matches!(error, Error::NoKey) {
+                state
+                    .note_refusal(from, &parts.method, Some(route.access))
+                    .await;
+            }
+            return Err(error);
+        }
+    };
+    let caller = (caller, state.names.who(caller, from));
     if route.access != Access::Open {
         state.clock.note();
     }

@@ -18,6 +18,7 @@ mod who;
 
 use std::sync::Arc;
 use std::thread;
+use std::time::SystemTime;
 
 pub(crate) use check::Checker;
 pub use check::Report;
@@ -33,7 +34,7 @@ pub(crate) use trail::{Checkpoint, Segment};
 
 use crate::engine::Inner;
 use crate::error::Error;
-use crate::transaction::Transaction;
+use crate::transaction::{Outcome, Receipt, Step, Transaction};
 use crate::vault::Vault;
 
 /// Whether accesses are noted, and when.
@@ -67,13 +68,15 @@ impl Vault {
     }
 
     /// Notes an access without waiting; `false` when that can't be done, and [`note`](Self::note) must be called
-    /// where waiting is allowed.
+    /// where waiting is allowed. A refusal gives nothing away, so it need not wait in a strict trail either.
     #[must_use]
     pub fn try_note(&self, event: &Event<'_>) -> bool {
         match self.inner.audit_mode {
             Mode::Off => true,
-            Mode::Strict => false,
-            Mode::Buffered => self.inner.audit.try_push(event, || self.start_flusher()),
+            Mode::Strict if event.verdict != Verdict::Refused => false,
+            Mode::Strict | Mode::Buffered => {
+                self.inner.audit.try_push(event, || self.start_flusher())
+            }
         }
     }
 
@@ -104,6 +107,33 @@ impl Inner {
     /// Every commit takes along what waits, so an empty one does it.
     pub(crate) fn flush_audit(&self) -> Result<(), Error> {
         self.submit(Transaction::new()).map(drop)
+    }
+}
+
+/// The trail's entries for what a transaction did, or did not.
+pub(crate) fn enter(entries: &mut Entries, steps: &[Step], result: &Result<Receipt, Error>) {
+    let now = SystemTime::now();
+    for step in steps {
+        let (verdict, version) = match result {
+            Ok(receipt) => match step.at.and_then(|at| receipt.outcomes.get(at)) {
+                Some(Outcome::Put(written)) => (Verdict::Done, Some(written.version)),
+                Some(Outcome::Deleted(false) | Outcome::LogDeleted(false)) => {
+                    (Verdict::Absent, None)
+                }
+                _ => (Verdict::Done, None),
+            },
+            Err(Error::Conflict { .. }) => (Verdict::Conflict, None),
+            Err(_) => (Verdict::Failed, None),
+        };
+        let event = Event {
+            who: &step.who,
+            operation: step.word,
+            namespace: Some(&step.namespace),
+            name: Some(&step.name),
+            version,
+            verdict,
+        };
+        entries.push(&event, now);
     }
 }
 

@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use crate::alloc::keep_freed_memory;
-use crate::audit::{self, Closing, Entries, Event, Mode, Operation, Queue, Verdict, Who};
+use crate::audit::{self, Closing, Entries, Mode, Queue};
 use crate::cache::Cache;
 use crate::changes::Subscribers;
 use crate::commit::GroupCommit;
@@ -25,7 +24,7 @@ use crate::seal::{self, Kind, Place};
 use crate::stage::{Setting, Stage};
 use crate::stanza;
 use crate::store::{Guard, Snapshot, Store, StoreError, Write};
-use crate::transaction::{Action, Outcome, Receipt, Sealed, Transaction};
+use crate::transaction::{Action, Receipt, Sealed, Transaction};
 use crate::vault::{Options, Vault};
 
 /// An open vault's parts.
@@ -432,11 +431,10 @@ impl Inner {
         let mut stage = Stage::new(setting, self.store.snapshot()?, revision);
         let mut results = Vec::with_capacity(jobs.len());
         for mut job in jobs {
-            let who = job.who.take().filter(|_| self.audit_mode != Mode::Off);
-            let steps = who.as_ref().map(|_| job.audited()).unwrap_or_default();
+            let steps = std::mem::take(&mut job.audited);
             let result = stage.apply(job);
-            if let Some(who) = who {
-                enter(entries, &who, &steps, &result);
+            if self.audit_mode != Mode::Off {
+                audit::enter(entries, &steps, &result);
             }
             results.push(result);
         }
@@ -477,41 +475,6 @@ impl Inner {
             self.subscribers.publish(&changes);
         }
         Ok(results)
-    }
-}
-
-/// The trail's entries for what a transaction did, or did not.
-fn enter(
-    entries: &mut Entries,
-    who: &Who,
-    steps: &[Option<(Namespace, Name, Operation)>],
-    result: &Result<Receipt, Error>,
-) {
-    let now = SystemTime::now();
-    for (at, step) in steps.iter().enumerate() {
-        let Some((namespace, name, operation)) = step else {
-            continue;
-        };
-        let (verdict, version) = match result {
-            Ok(receipt) => match receipt.outcomes.get(at) {
-                Some(Outcome::Put(written)) => (Verdict::Done, Some(written.version)),
-                Some(Outcome::Deleted(false) | Outcome::LogDeleted(false)) => {
-                    (Verdict::Absent, None)
-                }
-                _ => (Verdict::Done, None),
-            },
-            Err(Error::Conflict { .. }) => (Verdict::Conflict, None),
-            Err(_) => (Verdict::Failed, None),
-        };
-        let event = Event {
-            who,
-            operation: *operation,
-            namespace: Some(namespace),
-            name: Some(name),
-            version,
-            verdict,
-        };
-        entries.push(&event, now);
     }
 }
 

@@ -33,8 +33,18 @@ impl Put {
 #[derive(Default)]
 pub struct Transaction {
     pub(crate) operations: Vec<Operation>,
-    /// In whose name, for the audit trail.
-    pub(crate) who: Option<Who>,
+    /// What the audit trail will say of it.
+    pub(crate) audited: Vec<Step>,
+}
+
+/// An entry of the audit trail in the making.
+pub(crate) struct Step {
+    pub(crate) who: Who,
+    pub(crate) word: Audited,
+    pub(crate) namespace: Namespace,
+    pub(crate) name: Name,
+    /// The operation that it is about.
+    pub(crate) at: Option<usize>,
 }
 
 /// One step of a transaction.
@@ -140,25 +150,42 @@ impl Transaction {
         self.then(namespace, log, Action::DeleteLog)
     }
 
-    /// Says who does this: each record that is written or deleted gets an entry in the audit trail, in the same
-    /// commit. Without it there are none.
+    /// Says who does all that is in here so far: each record that is written or deleted gets an entry in the audit
+    /// trail, in the same commit. Without it there are none.
     #[must_use]
     pub fn by(mut self, who: &Who) -> Self {
-        self.who = Some(who.clone());
-        self
-    }
-
-    /// What the audit trail calls each operation, of those that it has a word for.
-    pub(crate) fn audited(&self) -> Vec<Option<(Namespace, Name, Audited)>> {
-        let word = |operation: &Operation| {
+        let audited = |(at, operation): (usize, &Operation)| {
             let word = match operation.action {
                 Action::Put(..) => Audited::Write,
                 Action::Delete(_) | Action::DeleteLog => Audited::Delete,
                 Action::Require(_) | Action::Append(..) => return None,
             };
-            Some((operation.namespace.clone(), operation.name.clone(), word))
+            Some(Step {
+                who: who.clone(),
+                word,
+                namespace: operation.namespace.clone(),
+                name: operation.name.clone(),
+                at: Some(at),
+            })
         };
-        self.operations.iter().map(word).collect()
+        let steps = self.operations.iter().enumerate().filter_map(audited);
+        self.audited.extend(steps);
+        self
+    }
+
+    /// Says who had a part in this, where several callers' changes are one transaction: an entry in the audit trail.
+    #[must_use]
+    pub fn audit(mut self, who: &Who, word: Audited, namespace: &Namespace, name: &Name) -> Self {
+        let here =
+            |operation: &Operation| operation.namespace == *namespace && operation.name == *name;
+        self.audited.push(Step {
+            who: who.clone(),
+            word,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            at: self.operations.iter().rposition(here),
+        });
+        self
     }
 
     /// Whether there is nothing to do.

@@ -93,6 +93,8 @@ pub struct Desk<'a> {
     revision: Option<i64>,
     /// Of the call that is running.
     pending: BTreeMap<Place, Option<Plaintext>>,
+    /// What the last calls changed, for the audit trail.
+    touched: Vec<(Place, bool)>,
 }
 
 impl<'a> Desk<'a> {
@@ -105,7 +107,13 @@ impl<'a> Desk<'a> {
             staged: BTreeMap::new(),
             revision: None,
             pending: BTreeMap::new(),
+            touched: Vec::new(),
         }
+    }
+
+    /// What was changed since this was last asked, and whether it is still there.
+    pub(crate) fn touched(&mut self) -> Vec<(Place, bool)> {
+        std::mem::take(&mut self.touched)
     }
 
     /// What the calls at this desk changed, to be stored all or nothing.
@@ -155,6 +163,9 @@ impl<'a> Desk<'a> {
         let before = self.revision;
         match call(self) {
             Ok(done) => {
+                let touched = self.pending.iter();
+                let touched = touched.map(|(place, record)| (place.clone(), record.is_some()));
+                self.touched.extend(touched);
                 self.staged.append(&mut self.pending);
                 Ok(done)
             }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strongroom_vault::audit::{Operation, Who};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
 
 use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
@@ -87,8 +88,14 @@ pub struct Store {
     masked: Masked,
 }
 
+/// A call with its caller.
+struct Job {
+    who: Who,
+    call: Work,
+}
+
 /// A call that gives its answer once it is known whether its changes were stored.
-type Job = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
+type Work = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
 type Finish = Box<dyn FnOnce(Option<&Arc<strongroom_vault::Error>>) + Send>;
 
 /// The answer of a call, in whoever's turn it was given.
@@ -193,18 +200,30 @@ impl Store {
         Ok(shown)
     }
 
-    /// Runs a call that may change something. On return its changes are on disk.
+    /// As [`change_by`](Self::change_by), by this program itself.
     ///
     /// # Errors
-    /// Those of the call; [`SettingsError::Busy`] when too many wait; [`SettingsError::Shelf`] when the changes
-    /// could not be stored.
+    /// As there.
     pub fn change<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
     ) -> Result<T, SettingsError> {
+        self.change_by(Who::server(), call)
+    }
+
+    /// Runs a call of `who` that may change something. On return its changes are on disk, and in the audit trail.
+    ///
+    /// # Errors
+    /// Those of the call; [`SettingsError::Busy`] when too many wait; [`SettingsError::Shelf`] when the changes
+    /// could not be stored.
+    pub fn change_by<T: Send + 'static>(
+        &self,
+        who: Who,
+        call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
+    ) -> Result<T, SettingsError> {
         let slot = Arc::new(Slot(Mutex::new(None)));
         let place = slot.clone();
-        let job: Job = Box::new(move |desk| {
+        let call: Work = Box::new(move |desk| {
             let answer = call(desk);
             Box::new(move |failure| {
                 let answer = match (answer, failure) {
@@ -219,7 +238,7 @@ impl Store {
             if waiting.len() >= SETTINGS_CALLS_MAX {
                 return Err(SettingsError::Busy);
             }
-            waiting.push(job);
+            waiting.push(Job { who, call });
         }
         let turn = lock(&self.turn);
         if let Some(answer) = lock(&slot.0).take() {
@@ -235,26 +254,43 @@ impl Store {
     }
 
     fn run(&self, jobs: Vec<Job>) {
+        let mut touched = Vec::new();
         let (finishes, changes) = self.with_site(|site| {
             let mut desk = Desk::new(&self.shelf, site);
-            let finishes: Vec<Finish> = jobs.into_iter().map(|job| job(&mut desk)).collect();
+            let mut finishes: Vec<Finish> = Vec::with_capacity(jobs.len());
+            for Job { who, call } in jobs {
+                finishes.push(call(&mut desk));
+                let places = desk.touched().into_iter();
+                touched.extend(places.map(|(place, kept)| (who.clone(), place, kept)));
+            }
             (finishes, desk.changes())
         });
         let failure = if changes.is_empty() {
             None
         } else {
-            self.commit(changes).err().map(Arc::new)
+            self.commit(changes, touched).err().map(Arc::new)
         };
         for finish in finishes {
             finish(failure.as_ref());
         }
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), strongroom_vault::Error> {
-        let transaction = self
-            .shelf
-            .spaces
-            .with_changes(Transaction::new(), changes)?;
+    fn commit(
+        &self,
+        changes: Vec<Change>,
+        touched: Vec<(Who, Place, bool)>,
+    ) -> Result<(), strongroom_vault::Error> {
+        let spaces = &self.shelf.spaces;
+        let mut transaction = spaces.with_changes(Transaction::new(), changes)?;
+        for (who, place, kept) in touched {
+            let (space, name) = spaces.place(&place)?;
+            let operation = if kept {
+                Operation::Write
+            } else {
+                Operation::Delete
+            };
+            transaction = transaction.audit(&who, operation, space, &name);
+        }
         let stored = self.shelf.vault.commit(transaction);
         let mut kept = lock(&self.masked.kept);
         self.masked.generation.fetch_add(1, Ordering::AcqRel);
@@ -489,5 +525,35 @@ mod tests {
         let refused = store.change(|desk| desk.expect(0));
         assert!(matches!(refused, Err(SettingsError::Stale)));
         assert!(store.change(|desk| desk.expect(1)).is_ok());
+    }
+
+    #[test]
+    fn each_caller_is_in_the_audit_trail_with_what_it_changed() {
+        use strongroom_vault::audit::{Filter, Order};
+        let store = store();
+        let body = Json::parse(br#"{"llm":{"model":"m"}}"#).unwrap();
+        let save = move |desk: &mut Desk<'_>| desk.save_llm_profile("fast", Some(&body)).map(drop);
+        store.change_by(Who::key("1"), save).unwrap();
+        let gone = |desk: &mut Desk<'_>| desk.delete_llm_profile("fast").map(drop);
+        store.change_by(Who::key("2"), gone).unwrap();
+        // Whoever changes nothing has no part in it.
+        let _ = store.change_by(Who::key("3"), gone);
+        let vault = store.vault();
+        let page = vault
+            .accesses(&Filter::default(), Order::OldestFirst, None, 10)
+            .unwrap();
+        let told: Vec<_> = page
+            .entries
+            .iter()
+            .map(|one| {
+                let (space, name) = (one.namespace.as_ref().unwrap(), one.name.as_ref().unwrap());
+                format!("{} {} {space}/{name}", one.who.name(), one.operation)
+            })
+            .collect();
+        let expected = [
+            "key:1 write llm-profiles/fast",
+            "key:2 delete llm-profiles/fast",
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -18,6 +18,7 @@ use strongroom_agent::inject::{Handed, Show};
 use strongroom_agent::isolate::{Availability, Guard, Isolation};
 use strongroom_agent::lender::{Lender, NAMESPACE};
 use strongroom_agent::redact::{Redactor, ValueId};
+use strongroom_vault::audit::{Event, Operation, Verdict, Who};
 use strongroom_vault::{Error as VaultError, Name, Plaintext, Vault};
 
 use self::relay::Streams;
@@ -25,6 +26,7 @@ use super::road::Road;
 use super::{Failure, Place, secret};
 use crate::config::Environment;
 use crate::harden;
+use crate::routes::secrets::PURPOSE;
 use crate::server::Config;
 
 #[derive(Args)]
@@ -149,15 +151,31 @@ fn from_vault(vault: &Vault, arguments: &Arguments) -> Result<Given, Failure> {
         .list()?
         .into_iter()
         .map(|record| record.name.as_str().to_owned());
-    choose(
+    let who = Who::owner().with("run");
+    let given = choose(
         arguments,
         &names.collect::<Vec<_>>(),
         lender.redactor(),
         |name| {
-            let value = lender.value(&Name::new(name)?)?;
+            let record = Name::new(name)?;
+            let value = lender.value(&record)?;
+            vault.note(&Event {
+                who: &who,
+                operation: Operation::Inject,
+                namespace: Some(lender.namespace()),
+                name: Some(&record),
+                version: value.as_ref().map(|value| value.version),
+                verdict: match &value {
+                    Some(_) => Verdict::Done,
+                    None => Verdict::Absent,
+                },
+            })?;
             value.map(|value| value.bytes).ok_or_else(|| absent(name))
         },
-    )
+    )?;
+    // CMD does not start before it is on disk that it has them.
+    vault.flush_audit()?;
+    Ok(given)
 }
 
 fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> {
@@ -165,8 +183,9 @@ fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> 
     let names = secret::listed(&answered)?.into_iter().map(|(name, _)| name);
     let names: Vec<String> = names.collect();
     let redactor = Redactor::new().map_err(|error| Failure::Secret(error.to_string()))?;
-    let mut learnt = |name: &str| -> Result<Plaintext, Failure> {
-        let answered = road.ask(Method::GET, &secret::path(name), None)?;
+    let mut learnt = |name: &str, purpose: &str| -> Result<Plaintext, Failure> {
+        let path = format!("{}?{PURPOSE}={purpose}", secret::path(name));
+        let answered = road.ask(Method::GET, &path, None)?;
         let value = Plaintext::copy_of(&answered.body);
         let learnt = redactor.learn(&ValueId::new(NAMESPACE, name), &value);
         learnt.map_err(|error| Failure::Secret(format!("{name}: {error}")))?;
@@ -175,14 +194,14 @@ fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> 
     if !arguments.no_mask {
         // CMD may come across one that it does not get: all are masked, as without a server.
         for name in &names {
-            match learnt(name) {
+            match learnt(name, "mask") {
                 // One that was taken over without a value.
                 Ok(_) | Err(Failure::Refused(_)) => {}
                 Err(failure) => return Err(failure),
             }
         }
     }
-    choose(arguments, &names, &redactor, learnt)
+    choose(arguments, &names, &redactor, |name| learnt(name, "run"))
 }
 
 /// Takes the secrets that are wanted, of those that there are.
@@ -225,6 +244,6 @@ fn absent(name: &str) -> Failure {
     Failure::Absent(name.to_owned())
 }
 
-fn warn(text: &str) {
+pub(super) fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "strongroom: {text}");
 }

@@ -40,6 +40,8 @@ const VARIABLES: &[(&str, bool)] = &[
     ("LOG_TO_FILE", false),
     ("OPENHANDS_BUILD_GIT_SHA", false),
     ("OPENHANDS_BUILD_GIT_REF", false),
+    ("STRONGROOM_AUDIT", false),
+    ("STRONGROOM_AUDIT_MAX_MIB", false),
     ("XDG_DATA_HOME", false),
     ("HOME", false),
 ];

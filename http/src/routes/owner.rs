@@ -30,7 +30,8 @@ pub async fn transfer(mut call: Call) -> Result<Reply, Error> {
     let order = body.as_ref().and_then(|(json, _)| Order::read(json));
     let order = order.ok_or(Error::Refused(Refusal::UnknownCommand))?;
     let store = call.state.settings.clone();
-    let work = move || order.carry_out(&store).map_err(Error::Transfer);
+    let who = call.who;
+    let work = move || order.carry_out(&store, &who).map_err(Error::Transfer);
     let text = call.state.pool.write(work).await?;
     let mut answer = Object::with_capacity(1);
     answer.insert("text", Json::text(&text));

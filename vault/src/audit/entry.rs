@@ -275,7 +275,7 @@ impl Access {
             6 => Peer::Address(Ipv6Addr::from(from.array::<16>()?).into()),
             _ => return None,
         };
-        let mut who = Who::key(short(&mut from)?).at(peer);
+        let mut who = Who::named(short(&mut from)?).at(peer);
         let (conversation, tool) = (short(&mut from)?, short(&mut from)?);
         if !conversation.is_empty() {
             who = who.in_conversation(conversation);

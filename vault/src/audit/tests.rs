@@ -70,7 +70,7 @@ fn name(text: &str) -> Name {
 }
 
 fn key_one() -> Who {
-    Who::key("key-1")
+    Who::key("1")
 }
 
 fn put(vault: &Vault, record: &str) {
@@ -319,7 +319,7 @@ fn filters_take_what_meets_all_of_them() {
     let (_, vault) = Bench::new();
     put(&vault, "A");
     read(&vault, "A");
-    let agent = Who::key("key-2")
+    let agent = Who::key("2")
         .in_conversation("c-1")
         .with("terminal")
         .at(Peer::User(7));
@@ -330,7 +330,7 @@ fn filters_take_what_meets_all_of_them() {
     let none = Filter::default();
     let check = |filter: Filter, expected: usize| assert_eq!(count(filter), expected);
     check(none.clone(), 4);
-    for who in ["key-2", "c-1", "terminal", "uid:7", "nobody"] {
+    for who in ["key:2", "c-1", "terminal", "uid:7", "nobody"] {
         check(
             Filter {
                 who: text(who),
@@ -356,7 +356,7 @@ fn filters_take_what_meets_all_of_them() {
     check(
         Filter {
             name: text("B"),
-            who: text("key-1"),
+            who: text("key:1"),
             ..none.clone()
         },
         0,

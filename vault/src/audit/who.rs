@@ -45,6 +45,12 @@ impl Text {
     }
 }
 
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.as_str())
@@ -119,11 +125,21 @@ impl Who {
         Self::fixed("nobody")
     }
 
-    /// Whoever has the key of this id; the id, never the key.
+    /// This program, by itself.
+    #[must_use]
+    pub const fn server() -> Self {
+        Self::fixed("server")
+    }
+
+    /// Whoever has the key of this id; the id, never the key. Formats: make it once for each key.
     #[must_use]
     pub fn key(id: &str) -> Self {
+        Self::named(&format!("key:{id}"))
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
         Self {
-            name: Text::new(id),
+            name: Text::new(name),
             ..Self::nobody()
         }
     }
@@ -137,19 +153,19 @@ impl Who {
 
     /// The same, for a conversation.
     #[must_use]
-    pub fn in_conversation(mut self, id: &str) -> Self {
-        self.conversation = Some(Text::new(id));
+    pub fn in_conversation(mut self, id: impl Into<Text>) -> Self {
+        self.conversation = Some(id.into());
         self
     }
 
     /// The same, by means of a tool or command.
     #[must_use]
-    pub fn with(mut self, tool: &str) -> Self {
-        self.tool = Some(Text::new(tool));
+    pub fn with(mut self, tool: impl Into<Text>) -> Self {
+        self.tool = Some(tool.into());
         self
     }
 
-    /// In whose name: a key's id, `owner`, `local` or `nobody`.
+    /// In whose name: `key:` and its id, `owner`, `local`, `server` or `nobody`.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.as_str()
