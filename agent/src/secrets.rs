@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use strongroom_vault::audit::{Event, Operation, Text, Verdict, Who};
+use strongroom_vault::audit::{Operation, Text};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction};
 use tokio::task::JoinSet;
 
@@ -21,10 +21,12 @@ use crate::source::{Holder, Kept, Read, Rights, Source, check_lookup, is_secret_
 
 mod entry;
 mod error;
+mod noted;
 
 use entry::{Entry, Kind};
 pub use entry::{Listed, Shown};
 pub use error::Error;
+use noted::Access;
 
 /// The header that names a session key of ours.
 const SESSION_KEY: &str = "X-Session-API-Key";
@@ -158,12 +160,7 @@ impl Secrets {
     /// take.
     pub async fn skipped(&self, name: &str, tool: &str) {
         if let Some(entry) = self.0.entry(name) {
-            let access = Access {
-                who: self.0.who(None, tool),
-                operation: Operation::Inject,
-                version: None,
-                verdict: Verdict::Failed,
-            };
+            let access = Access::skipped(self.0.who(None, tool));
             // Nothing was given away, so nothing has to be held back if this fails.
             let _ = self.0.note(&entry, access).await;
         }
@@ -219,85 +216,7 @@ impl Secrets {
 /// A value and its version.
 type Found = (Plaintext, Option<u64>);
 
-/// What the audit trail says of a source, beside its name.
-struct Access {
-    who: Who,
-    operation: Operation,
-    version: Option<u64>,
-    verdict: Verdict,
-}
-
-impl Access {
-    fn event<'a>(&'a self, namespace: &'a Namespace, name: &'a Name) -> Event<'a> {
-        Event {
-            who: &self.who,
-            operation: self.operation,
-            namespace: Some(namespace),
-            name: Some(name),
-            version: self.version,
-            verdict: self.verdict,
-        }
-    }
-}
-
 impl Shared {
-    /// Someone in this conversation.
-    fn who(&self, holder: Option<&Holder>, tool: &str) -> Who {
-        let who = match holder {
-            Some(Holder::Key(id)) => Who::key(id.as_str()),
-            Some(Holder::Local) => Who::local(),
-            None => Who::server(),
-        };
-        who.in_conversation(self.conversation.clone()).with(tool)
-    }
-
-    /// Resolves a source, and says so in the audit trail before the value is given away.
-    async fn noted(
-        &self,
-        name: &str,
-        entry: &Entry,
-        operation: Operation,
-        tool: &str,
-    ) -> Result<Option<Plaintext>, Error> {
-        let (resolved, version) = match self.resolve(name, entry).await {
-            Ok(Some((value, version))) => (Ok(Some(value)), version),
-            Ok(None) => (Ok(None), None),
-            Err(error) => (Err(error), None),
-        };
-        let access = Access {
-            who: self.who(entry.kind.holder(), tool),
-            operation,
-            version,
-            verdict: match &resolved {
-                Ok(Some(_)) => Verdict::Done,
-                Ok(None) | Err(Error::Absent { .. }) => Verdict::Absent,
-                Err(Error::Denied { .. }) => Verdict::Refused,
-                Err(_) => Verdict::Failed,
-            },
-        };
-        self.note(entry, access).await?;
-        resolved
-    }
-
-    /// Notes an access: to the vault's secret that a source leads to, or to the source where it leads elsewhere.
-    async fn note(&self, entry: &Entry, access: Access) -> Result<(), Error> {
-        let lender = &self.resolver.lender;
-        let (namespace, name) = match &entry.kind {
-            Kind::Vault { name, .. } | Kind::Own { name, .. } => (lender.namespace(), name),
-            Kind::Static | Kind::Foreign { .. } => (&self.place, &entry.record),
-        };
-        let vault = lender.vault();
-        if vault.try_note(&access.event(namespace, name)) {
-            return Ok(());
-        }
-        let (vault, namespace, name) = (vault.clone(), namespace.clone(), name.clone());
-        let note = move || vault.note(&access.event(&namespace, &name));
-        let noted = tokio::task::spawn_blocking(note).await;
-        noted
-            .map_err(|error| Error::Thread(error.into()))?
-            .map_err(Error::Vault)
-    }
-
     fn entry(&self, name: &str) -> Option<Arc<Entry>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(name).cloned()

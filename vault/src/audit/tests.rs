@@ -487,19 +487,3 @@ fn an_older_vault_gets_a_trail_from_then_on() {
     assert_eq!(told(&vault), ["write A@2 done"]);
     assert!(vault.verify().unwrap().is_clean());
 }
-
-#[test]
-fn no_row_holds_who_or_what() {
-    let (bench, vault) = Bench::new();
-    let who = Who::key("KEY-CANARY")
-        .with("TOOL-CANARY")
-        .in_conversation("CONVERSATION-CANARY");
-    note(&vault, &who, "NAME-CANARY", Verdict::Done).unwrap();
-    vault.flush_audit().unwrap();
-    let rows = bench.rows();
-    let found = rows.iter().any(|(at, row)| {
-        let bytes = [&at[..], row].concat();
-        bytes.windows(6).any(|six| six == b"CANARY")
-    });
-    assert!(!found && bench.trail().len() == 1);
-}

@@ -189,3 +189,19 @@ fn what_is_wrong_is_named_by_its_entries() {
         ],
     );
 }
+
+#[test]
+fn no_row_holds_who_or_what() {
+    let (bench, vault) = Bench::new();
+    let who = Who::key("KEY-CANARY")
+        .with("TOOL-CANARY")
+        .in_conversation("CONVERSATION-CANARY");
+    note(&vault, &who, "NAME-CANARY", Verdict::Done).unwrap();
+    vault.flush_audit().unwrap();
+    let rows = bench.rows();
+    let found = rows.iter().any(|(at, row)| {
+        let bytes = [&at[..], row].concat();
+        bytes.windows(6).any(|six| six == b"CANARY")
+    });
+    assert!(!found && bench.trail().len() == 1);
+}
