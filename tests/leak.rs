@@ -346,3 +346,61 @@ pub(crate) fn settled(pid: u32, finder: &Finder<'_>) -> Found {
     }
     found.unwrap_or_default()
 }
+
+/// A handler that panics with a secret in its hands leaves nothing of it: in what is said, answered, stored, or kept
+/// in memory.
+#[cfg(all(target_os = "linux", debug_assertions))]
+#[test]
+fn a_panic_in_a_handler_shows_and_leaves_nothing() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    let canaries: Vec<String> = (0..3).map(canary).collect();
+    let hex = |value: &String| value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut known = canaries.clone();
+    known.extend(canaries.iter().map(|value| STANDARD.encode(value)));
+    known.extend(canaries.iter().map(hex));
+    let finder = Finder::new(&known);
+    for (place, answered) in [("put", None), ("put in the pool", Some(500)), ("get", None)] {
+        let dir = tempfile::tempdir().unwrap();
+        let setup = Setup::keyed(dir.path()).env("LOG_LEVEL", "DEBUG");
+        let server = setup.env("STRONGROOM_TEST_PANIC", place).start();
+        let pid = server.program.pid();
+        for canary in &canaries {
+            let mut wire = Wire::to(server.address);
+            let put = wire.try_put("A", canary, None);
+            if place == "get" {
+                assert_eq!(put.unwrap().status, 200);
+                let got = wire.try_call("GET", &format!("{SECRETS}/A"));
+                assert!(got.is_err(), "it panicked");
+                continue;
+            }
+            let put = put.ok();
+            assert_eq!(
+                put.as_ref().map(|answer| answer.status),
+                answered,
+                "{place}"
+            );
+            let body = put.map(|answer| answer.body).unwrap_or_default();
+            assert_eq!(finder.count(&body), (0, 0), "{place}: answered");
+        }
+        // It goes on serving.
+        assert_eq!(
+            Wire::to(server.address).call("GET", "/health", None).status,
+            200
+        );
+        for file in ["environ", "cmdline"] {
+            let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            assert_eq!(finder.count(&bytes), (0, 0), "{place}: {file}");
+        }
+        if in_memory(pid, &finder).is_some() {
+            assert_eq!(settled(pid, &finder), (0, 0), "{place}: memory");
+        } else {
+            eprintln!("skipped: this process may not read /proc/{pid}/mem");
+        }
+        assert_eq!(finder.count(&on_disk(dir.path())), (0, 0), "{place}: data");
+        let said = server.stop().said;
+        assert_eq!(said.matches("was reached").count(), 3, "{place}: {said}");
+        assert_eq!(finder.count(said.as_bytes()), (0, 0), "{place}: log");
+    }
+}

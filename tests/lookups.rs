@@ -1,13 +1,9 @@
 //! Named secrets beside a server in the same process, all on one thread.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_agent::lender::Lender;
-use strongroom_agent::lookup::{self, Lookup};
-use strongroom_agent::net::Network;
-use strongroom_agent::secrets::{Resolver, Secrets, Setting};
-use strongroom_agent::source::{Holder, KeyId, Rights, Source};
+use strongroom_agent::secrets::{Secrets, Setting};
+use strongroom_agent::source::{Holder, Source};
 use strongroom_http::{Config, Server};
 use strongroom_vault::{Name, Namespace, Options, Plaintext, Put, Vault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,19 +13,6 @@ use tokio::sync::oneshot;
 use crate::program::{KEY, PATIENCE};
 
 const LOOKUPS: usize = 500;
-
-/// The one session key, under the id `first`.
-struct TestKey;
-
-impl Rights for TestKey {
-    fn holder(&self, key: &[u8]) -> Option<Holder> {
-        (key == KEY.as_bytes()).then(|| Holder::Key(KeyId::new("first")))
-    }
-
-    fn may_read(&self, holder: &Holder, _: &Name) -> bool {
-        *holder == Holder::Key(KeyId::new("first"))
-    }
-}
 
 #[tokio::test]
 async fn five_hundred_lookups_of_our_own_with_a_stuck_one_leave_the_server_answering() {
@@ -41,18 +24,10 @@ async fn five_hundred_lookups_of_our_own_with_a_stuck_one_leave_the_server_answe
     };
     let server = Server::bind(config, vault.clone()).await.unwrap();
     let address = server.local_addr();
+    let resolver = server.state().gate.resolver().await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let served = server.run(async { drop(stopped.await) });
 
-    let options = lookup::Options {
-        listeners: vec![address],
-        ..lookup::Options::default()
-    };
-    let resolver = Arc::new(Resolver {
-        lender: Lender::new(&vault).unwrap(),
-        lookup: Lookup::new(options, Network::system()).unwrap(),
-        rights: Box::new(TestKey),
-    });
     let secrets =
         Secrets::open(&Namespace::new("conversation/1").unwrap(), "1", &resolver).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -23,15 +23,23 @@ mod lookups;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod sdk;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod shim;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
@@ -40,3 +48,5 @@ mod tidy;
 mod unlock;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod workspace;

@@ -273,6 +273,45 @@ fn a_server_that_holds_the_vault_is_asked() {
     server.stop();
 }
 
+/// What is masked beside the present secrets: previous values, credentials of the settings and profiles, our own keys.
+const BESIDE: [&str; 5] = [
+    "hunter2-and-more-4c1d",
+    "sk-of-the-settings-1",
+    "sk-of-the-settings-2",
+    "sk-of-a-profile-91",
+    KEY,
+];
+
+#[test]
+fn credentials_and_previous_values_are_hidden_with_and_without_a_server() {
+    let dir = stage(&[("TOKEN", VALUE.as_bytes())]);
+    fill(dir.path(), &[("TOKEN", b"the-next-value-31")]);
+    let server = Setup::keyed(dir.path()).start();
+    let mut wire = crate::wire::Wire::to(server.address);
+    for number in 1..3 {
+        let body = format!(
+            r#"{{"agent_settings_diff":{{"llm":{{"api_key":"sk-of-the-settings-{number}"}}}}}}"#
+        );
+        let patched = wire.call("PATCH", "/api/settings", Some(&body));
+        assert_eq!(patched.status, 200);
+    }
+    let profile = r#"{"llm":{"model":"m","api_key":"sk-of-a-profile-91"}}"#;
+    let saved = wire.call("POST", "/api/profiles/p", Some(profile));
+    assert_eq!(saved.status, 201);
+    drop(wire);
+    let script = format!("echo $TOKEN {}", BESIDE.join(" "));
+    let said = || {
+        setup(dir.path(), &[], &script)
+            .env("SESSION_API_KEY", KEY)
+            .run()
+            .said
+    };
+    let expected = [HIDDEN; 6].join(" ");
+    assert_eq!(said().trim_end(), expected, "with a server");
+    server.stop();
+    assert_eq!(said().trim_end(), expected, "without");
+}
+
 #[test]
 fn where_there_is_no_vault_none_is_made() {
     let dir = tempfile::tempdir().unwrap();

@@ -326,6 +326,38 @@ impl Child {
         self.signal(Signal::KILL)
     }
 
+    /// Asks it to end, with its group (`SIGTERM`), gives it `grace`, kills what is left of the group then, and takes
+    /// its end. What it has printed stays in the pipes.
+    ///
+    /// # Errors
+    /// [`Error::Watch`].
+    pub fn end(&mut self, grace: Duration) -> Result<Exit, Error> {
+        self.signal(Signal::TERM)?;
+        let until = Instant::now().checked_add(grace);
+        loop {
+            // Its end is not taken before the group is killed: until then the number is nobody else's.
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if self.peek(options)? || left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            output::pause(self.pidfd(), left).map_err(Error::Watch)?;
+        }
+        self.kill()?;
+        self.wait()
+    }
+
+    fn peek(&self, options: WaitIdOptions) -> Result<bool, Error> {
+        if self.exit.is_some() {
+            return Ok(true);
+        }
+        match rustix::process::waitid(WaitId::Pid(self.pid), options) {
+            Ok(status) => Ok(status.is_some()),
+            Err(Errno::INTR) => Ok(false),
+            Err(refused) => Err(Error::Watch(refused.into())),
+        }
+    }
+
     fn look(&mut self, options: WaitIdOptions) -> Result<Option<Exit>, Error> {
         if self.exit.is_some() {
             return Ok(self.exit);

@@ -5,7 +5,7 @@
 //! change was not followed yet makes no difference to whoever uses it. What is replaced or deleted stays masked,
 //! for it may still be printed. Waits for nothing but the vault.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -40,15 +40,24 @@ impl Lender {
     /// # Errors
     /// [`Error::Vault`] when the vault can't be read, [`Error::Mask`] when there is too much to mask.
     pub fn new(vault: &Vault) -> Result<Self, Error> {
+        let lender = Self::unread(vault)?;
+        lender.0.learn_all()?;
+        Ok(lender)
+    }
+
+    /// One that has read nothing yet, for whoever has no time now: it knows what it is told and what it lends, and
+    /// all the rest once [`follow`](Self::follow) returns. Until then nothing that it did not lend is masked.
+    ///
+    /// # Errors
+    /// [`Error::Mask`] without randomness.
+    pub fn unread(vault: &Vault) -> Result<Self, Error> {
         let redactor = Redactor::new().map_err(|error| Error::mask(NAMESPACE, error))?;
-        let lender = Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             vault: vault.clone(),
             namespace: Namespace::new(NAMESPACE)?,
             redactor,
             gone: Mutex::default(),
-        }));
-        lender.0.learn_all()?;
-        Ok(lender)
+        })))
     }
 
     /// Learns what is written to the vault from now on, in a thread of its own, until the last clone of this
@@ -98,6 +107,18 @@ impl Lender {
         Ok(Some(value))
     }
 
+    /// All values of a secret that the vault keeps, the present one last; empty when there is none of that name. For a
+    /// redactor elsewhere, and for no other use: they are not learnt here.
+    ///
+    /// # Errors
+    /// When the vault can't be read.
+    pub fn versions(&self, name: &Name) -> Result<Vec<Plaintext>, VaultError> {
+        let mut values = Vec::new();
+        let mut take = |value: &Plaintext| values.push(Plaintext::copy_of(value.expose()));
+        self.0.each_version(name, &mut take)?;
+        Ok(values)
+    }
+
     /// The secrets that there are, in order of creation, without values.
     ///
     /// # Errors
@@ -126,6 +147,34 @@ impl Lender {
     pub fn learn(&self, id: &ValueId, value: &Plaintext) -> Result<(), Error> {
         self.0.learn(id, value)
     }
+
+    /// Learns several such values in one step.
+    ///
+    /// # Errors
+    /// [`Error::Mask`]: one of them can't be masked, by its id; the others may be.
+    pub(crate) fn learn_each(&self, values: &[(ValueId, Plaintext)]) -> Result<(), Error> {
+        let together = self.0.redactor.update(|changes| {
+            let mut learnt = values.iter().map(|(id, value)| changes.learn(id, value));
+            learnt.all(|learnt| learnt.is_ok())
+        });
+        match together {
+            Ok(true) => Ok(()),
+            // One by one there is a way to make room, and to tell which it was.
+            _ => values
+                .iter()
+                .try_for_each(|(id, value)| self.0.learn(id, value)),
+        }
+    }
+
+    /// Says that the values under these ids are no longer stored. They stay masked as long as there is room.
+    pub(crate) fn retire(&self, ids: impl IntoIterator<Item = ValueId>) {
+        ids.into_iter().for_each(|id| self.0.retire(id));
+    }
+
+    /// Takes that back.
+    pub(crate) fn keep(&self, ids: &HashSet<&ValueId>) {
+        self.0.gone().retain(|gone| !ids.contains(gone));
+    }
 }
 
 impl Shared {
@@ -144,6 +193,13 @@ impl Shared {
         let first = self.gone().pop_front();
         // Forgetting needs no room, so it can't fail.
         first.is_some_and(|id| self.redactor.update(|changes| changes.forget(&id)).is_ok())
+    }
+
+    /// Puts it last among those that make room.
+    fn retire(&self, id: ValueId) {
+        let mut gone = self.gone();
+        gone.retain(|other| *other != id);
+        gone.push_back(id);
     }
 
     fn gone(&self) -> std::sync::MutexGuard<'_, VecDeque<ValueId>> {
@@ -221,12 +277,7 @@ impl Shared {
                     ChangeKind::Put { .. } => {
                         written.insert(change.name);
                     }
-                    ChangeKind::Deleted => {
-                        let id = id(&change.name);
-                        let mut gone = self.gone();
-                        gone.retain(|other| *other != id);
-                        gone.push_back(id);
-                    }
+                    ChangeKind::Deleted => self.retire(id(&change.name)),
                     ChangeKind::Appended { .. } | ChangeKind::LogDeleted => {}
                 },
             }
@@ -301,6 +352,9 @@ mod tests {
         let lender = Lender::new(&vault).unwrap();
         assert!(hides(&lender, FIRST) && hides(&lender, SECOND));
         assert!(!hides(&lender, "no-secret-of-the-settings"));
+        let versions = lender.versions(&Name::new("A").unwrap()).unwrap();
+        let versions = versions.iter().map(Plaintext::expose);
+        assert!(versions.eq([FIRST.as_bytes(), SECOND.as_bytes()]));
         let listed = lender.list().unwrap();
         assert_eq!(
             listed

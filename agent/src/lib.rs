@@ -7,10 +7,13 @@
 //! - [`child`]: programs that get secrets ([`inject`], from an [`arena`]) and nothing else of ours ([`isolate`]).
 //! - [`redact`]: masking of all that comes back.
 //! - [`tool`]: what an agent can do: a terminal, files, a task list.
+//! - [`conversation`]: what is said and done, kept and shown.
+//! - [`workspace`]: what a client can do beside: commands, files, repositories.
 //! - [`json`]: trees whose texts are wiped; [`limits`]: every bound.
 
 pub mod arena;
 pub mod child;
+pub mod conversation;
 pub mod fernet;
 pub mod inject;
 pub mod isolate;
@@ -27,3 +30,4 @@ pub mod secrets;
 pub mod settings;
 pub mod source;
 pub mod tool;
+pub mod workspace;

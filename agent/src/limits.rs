@@ -147,8 +147,9 @@ pub const LLM_HEADER_BYTES_MAX: usize = 16 << 10;
 pub const LLM_EXTRA_HEADERS_MAX: usize = 64;
 /// Longest model name, base URL or other word of the settings that goes to the wire, in bytes.
 pub const LLM_WORD_BYTES_MAX: usize = 4096;
-/// Requests whose own figures are kept for one usage id; the sums go on.
-pub const LLM_REQUEST_FIGURES_MAX: usize = 10_000;
+/// Requests whose own figures are kept for one usage id; the sums go on. They are in a conversation's state, which is
+/// written at each step.
+pub const LLM_REQUEST_FIGURES_MAX: usize = 256;
 // Tools.
 /// What a call of the terminal shows of its output; the rest is left out in the middle.
 pub const TERMINAL_OUTPUT_CHARS_MAX: usize = 30_000;
@@ -204,3 +205,92 @@ pub const UNDO_CHANGES_MAX: usize = 500;
 pub const UNDO_BYTES_MAX: usize = 512 << 10;
 /// Tasks in a list.
 pub const TASKS_MAX: usize = 1_000;
+
+// Running conversations.
+/// Characters of an automatic title.
+pub const TITLE_CHARS_MAX: usize = 50;
+/// Characters of the first message that a title is made from.
+pub const TITLE_SOURCE_CHARS_MAX: usize = 1_000;
+/// How long an automatic title may take, in seconds.
+pub const TITLE_SECONDS_MAX: u64 = 120;
+/// Skills that one message brings up.
+pub const SKILLS_ACTIVATED_MAX: usize = 20;
+/// Events that are read from the log at a time when a history is made.
+pub const HISTORY_PAGE_EVENTS: u64 = 500;
+/// How long an interrupted tool may take to end before the conversation goes on without it, in milliseconds.
+pub const TOOL_CANCEL_MS: u64 = 2_000;
+/// How long a pause waits for the step that goes on, in seconds. The pause comes then, too.
+pub const PAUSE_SECONDS_MAX: u64 = 20;
+/// How long an interruption is waited for, in seconds.
+pub const INTERRUPT_SECONDS_MAX: u64 = 5;
+
+// Conversations.
+/// Events of one conversation: what their ids can number.
+pub const EVENTS_MAX: u64 = u32::MAX as u64 - 1;
+/// One event as it is kept, in bytes. A message may be 32 MiB, and masking may lengthen it.
+pub const EVENT_BYTES_MAX: usize = 64 << 20;
+/// Subscribers of one conversation.
+pub const SUBSCRIBERS_MAX: usize = 64;
+/// Frames that wait for one subscriber; at one more it is dropped.
+pub const SUBSCRIBER_FRAMES_MAX: usize = 1024;
+/// What the frames that wait for one subscriber may hold together, a single one aside, in bytes.
+pub const SUBSCRIBER_BYTES_MAX: usize = 8 << 20;
+/// Events in one page of an answer.
+pub const PAGE_EVENTS_MAX: usize = 100;
+/// A page ends before the event with which it would hold more than this, its first aside, in bytes.
+pub const PAGE_EVENTS_BYTES_MAX: usize = 16 << 20;
+/// Events that one page with a filter looks at; then it ends, and the next begins there.
+pub const PAGE_SCAN_EVENTS_MAX: u64 = 10_000;
+/// The same in bytes.
+pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
+/// Conversations in memory.
+pub const CONVERSATIONS_LOADED_MAX: usize = 1_024;
+/// A conversation that nobody uses for so long leaves memory, and its shell ends.
+pub const CONVERSATION_IDLE_SECONDS: u64 = 20 * 60;
+/// What a server that stops waits for runs to end, in seconds.
+pub const STOP_SECONDS_MAX: u64 = 5;
+/// What `git init` may take in a new conversation's directory, in seconds.
+pub const GIT_INIT_SECONDS_MAX: u64 = 10;
+/// Events that a fork copies in one step.
+pub const FORK_STEP_EVENTS: u64 = 100;
+/// Conversations that one request may name.
+pub const CONVERSATIONS_NAMED_MAX: usize = 99;
+/// Conversations in one page of an answer.
+pub const CONVERSATIONS_PAGE_MAX: usize = 100;
+/// Characters of the summary that a call gets without one of its own.
+pub const SUMMARY_CHARS_MAX: usize = 1_000;
+
+// The workspace.
+/// One path, in bytes; the kernel takes no longer one.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Commands that run at once.
+pub const BASH_RUNNING_MAX: usize = 32;
+/// Characters of standard output, or of standard error, in one event.
+pub const BASH_EVENT_CHARS_MAX: usize = 1 << 20;
+/// Events of commands that are kept. The oldest commands give way.
+pub const BASH_EVENTS_MAX: usize = 10_000;
+/// Text of all of them together, in bytes, what running commands have printed included. The oldest commands that
+/// have ended give way; what finds no room then is left out, with a word about it.
+pub const BASH_KEPT_BYTES_MAX: usize = 64 << 20;
+/// How long a command may run that says nothing else, in seconds.
+pub const BASH_TIMEOUT_SECONDS_DEFAULT: u64 = 300;
+/// How long a command may run at most; a longer time is taken for this.
+pub const BASH_TIMEOUT_SECONDS_MAX: u64 = 7 * 86_400;
+/// How long a command that is told to end may take until it is killed.
+pub const BASH_GRACE_MS: u64 = 1000;
+/// The stack of the thread that watches a command.
+pub const BASH_STACK_BYTES: usize = 256 << 10;
+/// How long the end of all commands is waited for when the server stops.
+pub const BASH_CLOSE_MS: u64 = 2000;
+/// Largest page of events.
+pub const BASH_PAGE_EVENTS_MAX: usize = 100;
+/// How long one question to git may take, in seconds.
+pub const GIT_SECONDS_MAX: u64 = 30;
+/// What is read of the answer to one question to git, in bytes.
+pub const GIT_ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The longest file whose difference is shown, in bytes.
+pub const GIT_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Repositories right below a directory that are looked into.
+pub const GIT_NESTED_MAX: usize = 64;
+/// Filters that a repository may define; they are switched off one by one.
+pub const GIT_FILTERS_MAX: usize = 256;

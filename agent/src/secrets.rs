@@ -21,11 +21,13 @@ use crate::source::{Holder, Kept, Read, Rights, Source, check_lookup, is_secret_
 
 mod entry;
 mod error;
+mod gate;
 mod noted;
 
 use entry::{Entry, Kind};
 pub use entry::{Listed, Shown};
 pub use error::Error;
+pub use gate::Gate;
 use noted::Access;
 
 /// The header that names a session key of ours.

@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod fault;
 pub(crate) mod field;
 pub mod llm;
+pub(crate) mod masks;
 pub mod mcp;
 mod merge;
 mod migrate;

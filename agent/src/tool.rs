@@ -17,7 +17,7 @@ use crate::isolate::Guard;
 
 mod action;
 mod cancel;
-mod cut;
+pub(crate) mod cut;
 mod file_editor;
 mod finish;
 mod mask;

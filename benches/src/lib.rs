@@ -11,6 +11,7 @@
 //! cargo run --release -p strongroom-benches --bin spawn     starting a child with secrets; copies left behind
 //! cargo run --release -p strongroom-benches --bin redact    masking a stream
 //! cargo run --release -p strongroom-benches --bin lookup    a LookupSecret of our own
+//! cargo run --release -p strongroom-benches --bin conversations  turns, events, sockets, against the reference server
 //! ```
 //! `--quick` takes fewer and shorter rounds; `--gate` ends with status 1 when a bar is missed.
 //!
@@ -30,6 +31,7 @@ pub mod report;
 pub mod rounds;
 pub mod serve;
 pub mod setting;
+pub mod talk;
 
 /// Any failure of a bench; all it needs is a text.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,12 +1,16 @@
 //! Who is calling: session keys, and the rights that a route asks for.
 
+use std::sync::Arc;
+
 use hyper::HeaderMap;
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
-use strongroom_vault::Plaintext;
+use strongroom_agent::source::{Holder, KeyId, Rights};
+use strongroom_vault::{Name, Plaintext};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::error::Error;
+use crate::routes::cookie;
 
 const SESSION_KEY: HeaderName = HeaderName::from_static("x-session-api-key");
 
@@ -25,6 +29,12 @@ pub enum Access {
     ReadSettings,
     /// To change the settings and profiles.
     WriteSettings,
+    /// To begin, read and command conversations.
+    Converse,
+    /// To run commands, and to read and write files.
+    Workspace,
+    /// To read the files of a conversation's workspace, for which a page may use a cookie.
+    WorkspaceFiles,
     /// To command the vault as a whole: for its owner on this machine, over the socket in the data directory.
     Owner,
 }
@@ -49,6 +59,36 @@ pub enum Caller {
     Key(usize),
     /// Whoever owns the data directory.
     Owner,
+}
+
+impl Caller {
+    /// In whose name the secrets of the vault are read for this caller later on; `None` for one without rights.
+    #[must_use]
+    pub fn holder(self) -> Option<Holder> {
+        match self {
+            Self::Anyone => None,
+            Self::Local | Self::Owner => Some(Holder::Local),
+            // The place in the list goes through all rotations of the key in it.
+            Self::Key(number) => Some(Holder::Key(KeyId::new(&number.to_string()))),
+        }
+    }
+}
+
+/// Who may read what with a session key, for sources that are resolved later.
+pub struct KeyRights(pub Arc<Keys>);
+
+impl Rights for KeyRights {
+    fn holder(&self, key: &[u8]) -> Option<Holder> {
+        self.0.caller(key)?.holder()
+    }
+
+    /// Every key has every right, and a configuration that lists other keys than before does not say whether one was
+    /// rotated or withdrawn: what was set with it goes on working until it is removed.
+    fn may_read(&self, holder: &Holder, _: &Name) -> bool {
+        match holder {
+            Holder::Local | Holder::Key(_) => true,
+        }
+    }
 }
 
 /// The session keys, as digests only: the keys themselves are forgotten at start.
@@ -78,11 +118,50 @@ impl Keys {
             (Peer::Network, Access::Owner) => return Err(Error::NoRoute),
             (Peer::Network, _) => {}
         }
+        let given = headers.get(SESSION_KEY).map(HeaderValue::as_bytes);
+        let caller = self.caller(given.unwrap_or_default());
+        let by_cookie = || match access {
+            Access::WorkspaceFiles => {
+                cookie::key(headers).and_then(|key| self.caller(key.expose()))
+            }
+            _ => None,
+        };
+        caller.or_else(by_cookie).ok_or(Error::NoKey)
+    }
+
+    /// Who has this key. Without keys, whoever calls is of this machine.
+    fn caller(&self, given: &[u8]) -> Option<Caller> {
         if self.0.is_empty() {
-            return Ok(Caller::Local);
+            return Some(Caller::Local);
         }
-        let given = headers.get(SESSION_KEY).ok_or(Error::NoKey)?;
-        self.find(given.as_bytes()).ok_or(Error::NoKey)
+        self.find(given)
+    }
+
+    /// Lets a websocket's request through: `false` if its first message has to be a key.
+    ///
+    /// # Errors
+    /// [`Error::NoSocket`] for a wrong key.
+    pub fn admit_socket(
+        &self,
+        peer: Peer,
+        headers: &HeaderMap,
+        parameter: Option<&str>,
+    ) -> Result<bool, Error> {
+        if peer == Peer::Owner || self.0.is_empty() {
+            return Ok(true);
+        }
+        let header = headers.get(SESSION_KEY).map(HeaderValue::as_bytes);
+        match parameter.map(str::as_bytes).or(header) {
+            Some(given) if self.opens(given) => Ok(true),
+            Some(_) => Err(Error::NoSocket),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether this is one of the keys, or none is needed.
+    #[must_use]
+    pub fn opens(&self, given: &[u8]) -> bool {
+        self.caller(given).is_some()
     }
 
     /// Compares with every key, and in constant time, so that time tells nothing about them.
@@ -106,7 +185,6 @@ fn digest(key: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     fn keys(keys: &[&str]) -> Keys {
         Keys::new(keys.iter().map(|key| Plaintext::copy_of(key.as_bytes())))
@@ -132,6 +210,34 @@ mod tests {
     }
 
     #[test]
+    fn the_cookie_opens_files_of_workspaces_and_nothing_else() {
+        let keys = keys(&["k"]);
+        let admit = |cookie: &'static str, access| {
+            let mut headers = HeaderMap::new();
+            headers.insert(hyper::header::COOKIE, HeaderValue::from_static(cookie));
+            keys.admit(Peer::Network, &headers, access).is_ok()
+        };
+        let right = "a=b; oh_workspace_session_key=k";
+        assert!(admit(right, Access::WorkspaceFiles));
+        for access in [
+            Access::Workspace,
+            Access::ReadSettings,
+            Access::ReadValue,
+            Access::Owner,
+        ] {
+            assert!(!admit(right, access), "{access:?}");
+        }
+        for wrong in [
+            "oh_workspace_session_key=kk",
+            "oh_workspace_session_key=",
+            "k",
+            "session_key=k",
+        ] {
+            assert!(!admit(wrong, Access::WorkspaceFiles), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_first_of_several_headers_counts() {
         let keys = keys(&["right"]);
         assert_eq!(admit(&keys, &["right", "wrong"]), Some(Caller::Key(0)));
@@ -141,6 +247,23 @@ mod tests {
     #[test]
     fn without_keys_the_header_is_ignored() {
         assert_eq!(admit(&keys(&[]), &["anything"]), Some(Caller::Local));
+    }
+
+    #[test]
+    fn what_a_key_has_set_outlives_the_key() {
+        let name = Name::new("A").unwrap();
+        let rights = |list: &[&str]| KeyRights(Arc::new(keys(list)));
+        let before = rights(&["first", "second"]);
+        assert_eq!(before.holder(b"firs"), None);
+        let holder = before.holder(b"second").unwrap();
+        assert_eq!(Some(&holder), Caller::Key(1).holder().as_ref());
+        assert!(before.may_read(&holder, &name));
+        let rotated = rights(&["first", "third"]);
+        assert_eq!(rotated.holder(b"second"), None);
+        assert_eq!(rotated.holder(b"third").as_ref(), Some(&holder));
+        assert!(rotated.may_read(&holder, &name));
+        assert_eq!(rights(&[]).holder(b"any"), Some(Holder::Local));
+        assert_eq!(Caller::Anyone.holder(), None);
     }
 
     #[test]

@@ -90,8 +90,39 @@ impl Bodies {
     }
 }
 
+/// A body that a handler reads itself, as it arrives: of any length, never in memory as a whole. It may pause, but not
+/// for longer than any other.
+pub struct Arriving(hyper::body::Incoming);
+
+impl Arriving {
+    pub(crate) fn new(body: hyper::body::Incoming) -> Self {
+        Self(body)
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::BodySilent`], [`Error::BodyBroken`].
+    pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        let silence = Duration::from_secs(BODY_SILENCE_SECONDS_MAX);
+        loop {
+            let next = std::future::poll_fn(|cx| Pin::new(&mut self.0).poll_frame(cx));
+            match timeout(silence, next).await {
+                Err(_) => return Err(Error::BodySilent),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(Error::BodyBroken),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Adds `data` to `bytes`. A larger buffer is a new one, and the old one is wiped.
-fn append(
+pub(crate) fn append(
     bytes: &mut Zeroizing<Vec<u8>>,
     data: &mut impl bytes::Buf,
     limit: usize,

@@ -5,15 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use hyper::Uri;
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Uri};
+use strongroom_agent::conversation::{self, Conversations};
+use strongroom_agent::isolate::Guard;
 use strongroom_agent::json::Json;
+use strongroom_agent::net::Network;
 use strongroom_agent::profiles::Trials;
+use strongroom_agent::secrets::Gate;
+use strongroom_agent::source::{Holder, KeyId};
+use strongroom_agent::workspace::Workspace;
 use strongroom_vault::audit::Who;
 use strongroom_vault::{Namespace, Vault};
 
-use crate::auth::{Caller, Keys};
-use crate::body::{Bodies, Received, Room, says_json};
+use crate::auth::{Caller, Keys, Peer};
+use crate::body::{Arriving, Bodies, Received, Room, says_json};
 use crate::config::Build;
 use crate::cors::Origins;
 use crate::error::{Error, Flaw};
@@ -35,8 +41,14 @@ pub struct State {
     pub secrets: Namespace,
     /// Those who have them, for the audit trail.
     pub names: Names,
+    /// Lends these secrets to conversations, looks others up for them, and masks all of them.
+    pub gate: Gate,
+    /// What the children of this server are put behind.
+    pub guard: Guard,
+    /// The way to other servers.
+    pub network: Arc<Network>,
     /// Session keys.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     /// Allowed origins.
     pub origins: Origins,
     /// Where the server listens.
@@ -46,7 +58,11 @@ pub struct State {
     /// What build this is.
     pub build: Build,
     /// The log.
-    pub log: Log,
+    pub log: Arc<Log>,
+    /// Commands, files and repositories.
+    pub workspace: Arc<Workspace>,
+    /// What has conversations; made for the first who asks.
+    pub talk: crate::talk::Talk,
     /// Threads that may block.
     pub pool: Pool,
     /// Room for request bodies.
@@ -67,6 +83,25 @@ impl State {
             Some(rest) if rest.starts_with('/') => Cow::Owned(rest.to_owned()),
             _ => path,
         }
+    }
+
+    /// The conversations, once all that has to be masked is known.
+    ///
+    /// # Errors
+    /// [`Error::Masking`], [`Error::Conversation`].
+    pub async fn conversations(&self) -> Result<&Conversations, Error> {
+        self.talk.get(self).await
+    }
+
+    /// A conversation.
+    ///
+    /// # Errors
+    /// As [`conversations`](Self::conversations), and that there is none of this id.
+    pub async fn conversation(
+        &self,
+        id: conversation::Id,
+    ) -> Result<conversation::Conversation, Error> {
+        Ok(self.conversations().await?.get(id).await?)
     }
 
     /// The id of a request that arrives now.
@@ -118,27 +153,43 @@ pub struct Call {
     pub caller: Caller,
     /// The same, for the audit trail.
     pub who: Who,
+    /// On which road.
+    pub peer: Peer,
     parts: Parts,
     values: Values,
     body: Received,
+    arriving: Option<Arriving>,
 }
 
 impl Call {
     pub(crate) fn new(
         state: Arc<State>,
         (caller, who): (Caller, Who),
+        peer: Peer,
         parts: Parts,
         values: Values,
         body: Received,
+        arriving: Option<Arriving>,
     ) -> Self {
         Self {
             state,
             caller,
             who,
+            peer,
             parts,
             values,
             body,
+            arriving,
         }
+    }
+
+    /// In whose name secrets are read for what this call sets up.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        // A route that lets anyone in has no secrets to set up; should one come, it gets the least there is.
+        self.caller
+            .holder()
+            .unwrap_or_else(|| Holder::Key(KeyId::new("none")))
     }
 
     /// The value of the path's variable of the given number, counted from 0.
@@ -154,8 +205,41 @@ impl Call {
         let query = self.parts.uri.query().unwrap_or_default();
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(key) == name).then(|| decode(value).into_owned())
+            // A blank comes as a plus.
+            (decode(key) == name).then(|| decode(&value.replace('+', " ")).into_owned())
         })
+    }
+
+    /// What stands after the question mark.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The value of a parameter that has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn wanted(&self, name: &'static str) -> Result<String, Error> {
+        let missing = || Error::Invalid(vec![Flaw::no_parameter(name)]);
+        self.parameter(name).ok_or_else(missing)
+    }
+
+    /// Takes the body of a route that reads it itself.
+    pub fn arriving(&mut self) -> Option<Arriving> {
+        self.arriving.take()
     }
 
     /// The text of a header, if there is one.
@@ -192,6 +276,15 @@ impl Call {
         } else {
             self.state.pool.work(read).await
         }
+    }
+
+    /// Takes the body as JSON, which has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there is none; as [`body`](Self::body).
+    pub async fn needed_body(&mut self) -> Result<(Json, Room), Error> {
+        let body = self.body().await?;
+        body.ok_or_else(|| Error::Invalid(vec![Flaw::no_body()]))
     }
 
     /// Takes the body as JSON if there is one, with the room that is to be kept as long as the JSON.

@@ -13,7 +13,7 @@ mod verify;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -101,6 +101,15 @@ impl Place {
         Open::at(dir, &self.unlock(env)?, &options)
     }
 
+    /// What no child may see: the data, and the files that hold keys, as far as they are files. One that is not (a
+    /// pipe of the shell's, say) is gone once it was read.
+    fn hidden<'a>(&'a self, dir: &'a Path, env: &'a Environment) -> Vec<&'a Path> {
+        let given = [&self.identity, &self.secret_key_file];
+        let keys = given.into_iter().flatten().map(PathBuf::as_path);
+        let keys = keys.chain(env.file()).filter(|path| path.is_file());
+        std::iter::once(dir).chain(keys).collect()
+    }
+
     /// The directory of a vault that has to be there already: opening an empty one would make a vault.
     fn existing_dir(&self, env: &Environment) -> Result<PathBuf, Failure> {
         let dir = self.dir(env)?;
@@ -181,7 +190,7 @@ enum Failure {
     Secret(String),
     /// The command that was to run could not be started, or watched.
     Child(child::Error),
-    /// It could not be isolated, which was required.
+    /// What is to be started can't be isolated, which was required.
     Isolation(Refusal),
     /// `verify` has said what it found.
     Damaged,
@@ -249,7 +258,7 @@ impl fmt::Display for Failure {
             Self::Input(why) => f.write_str(why),
             Self::Secret(why) => f.write_str(why),
             Self::Child(error) => with_source(f, error),
-            Self::Isolation(refusal) => write!(f, "the command was not started. {refusal}"),
+            Self::Isolation(refusal) => write!(f, "nothing was started. {refusal}"),
             Self::Import(error) => write!(
                 f,
                 "the directory holds the state of an OpenHands agent-server, and {error}; no file was changed"

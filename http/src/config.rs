@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use strongroom_agent::fernet;
+use strongroom_agent::isolate::{Guard, Isolation};
 use strongroom_agent::json::Text;
+use strongroom_agent::lookup;
+use strongroom_agent::net::Address;
 use strongroom_vault::{Key, Plaintext, Unlock};
 
 use crate::cors::Origins;
@@ -164,6 +167,21 @@ pub fn token_keys(env: &Environment) -> Result<TokenKeys, Unusable> {
     })
 }
 
+/// Copies of all keys of this server that the environment holds, by names for messages.
+///
+/// # Errors
+/// A list that is none.
+pub fn own_keys(env: &Environment) -> Result<Vec<(&'static str, Plaintext)>, Unusable> {
+    let named = |name| move |key| (name, key);
+    let secret = env.copy("OH_SECRET_KEY").map(named("OH_SECRET_KEY"));
+    let session = env.copy("SESSION_API_KEY").map(named("SESSION_API_KEY"));
+    let mut keys: Vec<_> = secret.into_iter().chain(session).collect();
+    for name in ["OH_PREVIOUS_SECRET_KEYS", "OH_SESSION_API_KEYS"] {
+        keys.extend(env.copies(name)?.into_iter().map(named(name)));
+    }
+    Ok(keys)
+}
+
 /// Where exchanges with models are written if the settings say nothing else.
 ///
 /// # Errors
@@ -179,6 +197,7 @@ pub fn log_completions_folder(env: &Environment) -> Result<String, Unusable> {
 /// A variable or an address that can't be used.
 pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Config, Unusable> {
     let (tokens, log_completions_folder) = (token_keys(env)?.keys(), log_completions_folder(env)?);
+    let masked = own_keys(env)?;
     let mut keys = env.list("OH_SESSION_API_KEYS")?;
     let single = env.secret("SESSION_API_KEY");
     if keys.is_empty() {
@@ -206,12 +225,56 @@ pub fn server(host: Option<&str>, port: u16, env: &mut Environment) -> Result<Co
         addresses,
         keys,
         tokens,
+        masked,
+        lookup: lookup::Options {
+            listeners: Vec::new(),
+            urls: own_urls(env)?,
+            deny_private: env.is_true("STRONGROOM_LOOKUP_DENY_PRIVATE")?,
+        },
+        guard: Guard::off(),
+        workspace_root: None,
+        hidden: Vec::new(),
         log_completions_folder,
         origins: origins(env)?,
         root: root(env)?,
         build,
         log: log(env)?,
     })
+}
+
+/// How children are isolated: as the command line says, else `STRONGROOM_ISOLATE`, else where the system allows it.
+///
+/// # Errors
+/// For another word.
+pub fn isolation(given: Option<Isolation>, env: &Environment) -> Result<Isolation, Unusable> {
+    let word = match given {
+        Some(given) => return Ok(given),
+        None => env.text("STRONGROOM_ISOLATE")?,
+    };
+    let why = "is none of auto, require, off";
+    let what = "STRONGROOM_ISOLATE";
+    word.map_or(Ok(Isolation::default()), |word| {
+        word.parse().map_err(|_| Unusable { what, why })
+    })
+}
+
+/// Under which further URLs this server is reached.
+fn own_urls(env: &Environment) -> Result<Vec<String>, Unusable> {
+    let mut urls = Vec::new();
+    if let Some(url) = env.text("OH_INTERNAL_SERVER_URL")? {
+        Address::parse(url).map_err(|_| Unusable {
+            what: "OH_INTERNAL_SERVER_URL",
+            why: "is not the URL of this server as its clients' machines see it, such as http://agent:8000",
+        })?;
+        urls.push(url.to_owned());
+    }
+    // This one may also be no more than a path.
+    let web = env.text("OH_WEB_URL")?;
+    urls.extend(
+        web.filter(|url| Address::parse(url).is_ok())
+            .map(str::to_owned),
+    );
+    Ok(urls)
 }
 
 /// The path of `OH_WEB_URL`, under which a proxy shows this server.
@@ -398,6 +461,48 @@ mod tests {
             assert_eq!(root(none), "", "{none}");
         }
         assert!(super::root(&env(&[("OH_WEB_URL", "http://h/a b")])).is_err());
+    }
+
+    #[test]
+    fn a_server_knows_its_further_urls() {
+        let urls = |pairs: &[(&str, &str)]| {
+            let config = server(None, 0, &mut env(pairs));
+            config.map(|config| config.lookup.urls)
+        };
+        let web = ("OH_WEB_URL", "https://h.example/base/");
+        let internal = ("OH_INTERNAL_SERVER_URL", "http://agent:8000");
+        assert_eq!(urls(&[]).ok().unwrap(), [""; 0]);
+        assert_eq!(urls(&[web, internal]).ok().unwrap(), [internal.1, web.1]);
+        assert_eq!(urls(&[("OH_WEB_URL", "/base")]).ok().unwrap(), [""; 0]);
+        let wrong = urls(&[("OH_INTERNAL_SERVER_URL", "leak://x")]);
+        let wrong = wrong.err().unwrap().to_string();
+        assert!(
+            wrong.starts_with("OH_INTERNAL_SERVER_URL is not") && !wrong.contains("leak"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
+    fn the_command_line_says_how_to_isolate_before_the_environment_does() {
+        let ask = |given, word| isolation(given, &env(&[("STRONGROOM_ISOLATE", word)]));
+        assert_eq!(ask(None, ""), Ok(Isolation::Auto));
+        assert_eq!(ask(None, "require"), Ok(Isolation::Require));
+        assert_eq!(ask(Some(Isolation::Off), "require"), Ok(Isolation::Off));
+        assert!(ask(None, "on").is_err());
+        let deny = [("STRONGROOM_LOOKUP_DENY_PRIVATE", "yes")];
+        let config = server(None, 0, &mut env(&deny)).ok().unwrap();
+        assert!(config.lookup.deny_private);
+    }
+
+    #[test]
+    fn the_keys_of_the_environment_are_masked() {
+        let pairs = [
+            ("OH_SECRET_KEY", "now"),
+            ("OH_PREVIOUS_SECRET_KEYS_0", "then"),
+        ];
+        let config = server(None, 0, &mut env(&pairs)).ok().unwrap();
+        let masked = config.masked.iter().map(|(_, key)| key.expose());
+        assert_eq!(masked.collect::<Vec<_>>(), [&b"now"[..], b"then"]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use crate::limits::{
 use crate::scrub::ScrubIo;
 use crate::service::serve;
 use crate::watch::{Phase, Seen, Watch};
+use crate::websocket::Session;
+use crate::websocket::socket::Socket;
 
 /// Tells all connections to end.
 #[derive(Default)]
@@ -60,6 +62,15 @@ impl Stop {
         self.busy.load(SeqCst)
     }
 
+    /// Ready once connections have to end.
+    pub async fn called(&self) {
+        let mut called = pin!(self.called.notified());
+        called.as_mut().enable();
+        if self.stage() == Stage::Serve {
+            called.await;
+        }
+    }
+
     fn call(&self, stage: Stage) {
         self.stage.store(stage as usize, SeqCst);
         self.called.notify_waiters();
@@ -79,12 +90,15 @@ pub async fn run<S>(stream: S, peer: (Peer, audit::Peer), state: Arc<State>, sto
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let watch = Arc::new(Watch::default());
+    let (watch, switch) = (Arc::new(Watch::default()), Arc::new(Switch::default()));
     let io = ScrubIo::new(stream, watch.clone());
     let service = {
-        let watch = watch.clone();
+        let (watch, switch) = (watch.clone(), switch.clone());
         // Boxed, so that an idle connection keeps no room for it: 2 KB of the 16 that it may take.
-        service_fn(move |request| Box::pin(serve(state.clone(), watch.clone(), peer, request)))
+        service_fn(move |request| {
+            let (watch, switch) = (watch.clone(), switch.clone());
+            Box::pin(serve(state.clone(), watch, switch, peer, request))
+        })
     };
     let mut connection = builder().serve_connection(io, service);
     let mut clock = Clock::new();
@@ -119,8 +133,32 @@ where
             Next::Called => (),
         }
     };
-    if ended && let Some(stream) = connection.into_parts().io.unended() {
-        linger(stream, &stop).await;
+    if !ended {
+        return;
+    }
+    let parts = connection.into_parts();
+    let Some(stream) = parts.io.unended() else {
+        return;
+    };
+    match switch.take() {
+        Some(session) => session.run(Socket::new(stream, parts.read_buf), &stop).await,
+        None => linger(stream, &stop).await,
+    }
+}
+
+/// What the connection becomes when hyper is done with it, if it asked to become something.
+#[derive(Default)]
+pub struct Switch(Mutex<Option<Session>>);
+
+impl Switch {
+    /// Once hyper is done, `session` goes on.
+    pub fn set(&self, session: Session) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    }
+
+    fn take(&self) -> Option<Session> {
+        let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        session.take()
     }
 }
 

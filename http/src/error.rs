@@ -3,12 +3,17 @@
 //! Variants hold names, sizes and texts of ours, never what a client sent; a [`Flaw`] shows input only in the
 //! form that its maker has cleaned.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::transfer::TransferError;
 use hyper::StatusCode;
+use strongroom_agent::conversation;
 use strongroom_agent::json::{Json, ParseError};
 use strongroom_agent::settings::SettingsError;
+use strongroom_agent::workspace::bash::NotStarted;
+use strongroom_agent::workspace::confine::Refused;
+use strongroom_agent::workspace::git;
 
 /// A request that gets no ordinary answer. `Display` is the text that the client sees.
 pub enum Error {
@@ -45,6 +50,22 @@ pub enum Error {
     Busy,
     /// The settings or profiles say no, or failed.
     Settings(SettingsError),
+    /// A conversation says no, or failed.
+    Conversation(conversation::Error),
+    /// There is no such conversation, in the words of the routes that ask the model.
+    NoConversation,
+    /// What asks for a websocket is not let in.
+    NoSocket,
+    /// A route of websockets was asked for something else.
+    SocketWanted,
+    /// A path of the workspace is not reached.
+    Place(Refused),
+    /// A command was not started.
+    Command(NotStarted),
+    /// Git gives no answer.
+    Git(git::Failure),
+    /// Secrets can't be masked, so that nothing is shown that could hold one.
+    Masking(strongroom_agent::secrets::Error),
     /// The vault failed.
     Vault(strongroom_vault::Error),
     /// An import or export by hand could not be done.
@@ -66,6 +87,14 @@ pub enum Refusal {
     DescriptionTooLong,
     /// A command of another version of this program.
     UnknownCommand,
+    /// The body is no form, or one that breaks off.
+    NoForm,
+    /// A form has more than one file.
+    SeveralFiles,
+    /// The Range header can't be read.
+    Range,
+    /// Two parameters that exclude each other.
+    RefAndCommit,
     /// There is no such secret.
     NoSecret,
     /// The server was started completely; there is nothing to initialise.
@@ -79,9 +108,11 @@ pub struct Flaw {
     /// The way to the field, from `body` or `path` on.
     pub at: Vec<&'static str>,
     /// The same for a person.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
     /// What was sent, without anything that may be secret.
     pub input: Json,
+    /// More about the rule, under its name.
+    pub context: Option<(&'static str, Json)>,
 }
 
 impl Flaw {
@@ -91,8 +122,9 @@ impl Flaw {
         Self {
             kind: "missing",
             at: vec!["body", field],
-            message: "Field required",
+            message: "Field required".into(),
             input: around,
+            context: None,
         }
     }
 
@@ -102,8 +134,21 @@ impl Flaw {
         Self {
             kind: "string_type",
             at: vec!["body", field],
-            message: "Input should be a valid string",
+            message: "Input should be a valid string".into(),
             input,
+            context: None,
+        }
+    }
+
+    /// A parameter of the query that has to be there.
+    #[must_use]
+    pub fn no_parameter(name: &'static str) -> Self {
+        Self {
+            kind: "missing",
+            at: vec!["query", name],
+            message: "Field required".into(),
+            input: Json::Null,
+            context: None,
         }
     }
 
@@ -113,8 +158,9 @@ impl Flaw {
         Self {
             kind: "missing",
             at: vec!["body"],
-            message: "Field required",
+            message: "Field required".into(),
             input: Json::Null,
+            context: None,
         }
     }
 
@@ -124,8 +170,9 @@ impl Flaw {
         Self {
             kind: "model_attributes_type",
             at: vec!["body"],
-            message: "Input should be a valid dictionary or object to extract fields from",
+            message: "Input should be a valid dictionary or object to extract fields from".into(),
             input,
+            context: None,
         }
     }
 }
@@ -135,10 +182,23 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BadHost
+            | Self::BodyBroken
+            | Self::Refused(
+                Refusal::NoForm | Refusal::SeveralFiles | Refusal::Range | Refusal::RefAndCommit,
+            ) => StatusCode::BAD_REQUEST,
+            Self::Place(refused) | Self::Git(git::Failure::Place(refused)) => of_place(refused),
+            Self::Command(NotStarted::Place(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Command(NotStarted::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Git(git::Failure::Child(error)) if !error.is_not_found() => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Git(_) => StatusCode::BAD_REQUEST,
             Self::NoKey => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::NoRoute | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
+            Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket => StatusCode::FORBIDDEN,
+            Self::NoRoute
+            | Self::NoConversation
+            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
                 StatusCode::NOT_FOUND
             }
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -159,7 +219,14 @@ impl Error {
             Self::Settings(error) => {
                 StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
-            Self::Vault(_) | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Conversation(error) => {
+                StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Self::SocketWanted => StatusCode::UPGRADE_REQUIRED,
+            Self::Command(NotStarted::System(_))
+            | Self::Masking(_)
+            | Self::Vault(_)
+            | Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -210,6 +277,16 @@ impl fmt::Display for Error {
             Self::Refused(refusal) => return refusal.fmt(f),
             Self::Busy => "The server is busy; try again",
             Self::Settings(error) => return error.fmt(f),
+            Self::Conversation(error) => return error.fmt(f),
+            Self::NoConversation => "Conversation not found",
+            Self::NoSocket => "Forbidden",
+            Self::SocketWanted => {
+                "This path is a websocket's: ask for it with a client that speaks RFC 6455, version 13"
+            }
+            Self::Place(refused) => return refused.fmt(f),
+            Self::Command(error) => return error.fmt(f),
+            Self::Git(error) => return error.fmt(f),
+            Self::Masking(error) => return error.fmt(f),
             Self::Vault(error) => return error.fmt(f),
             Self::Transfer(error) => return error.fmt(f),
             Self::Lost => "The request was given up after an internal fault",
@@ -242,11 +319,49 @@ impl fmt::Display for Refusal {
             Self::UnknownCommand => {
                 "this server does not know the command; it may be of another version"
             }
+            Self::NoForm => "There was an error parsing the body",
+            Self::SeveralFiles => "The form has more than one file; send one at a time",
+            Self::Range => "Malformed range header.",
+            Self::RefAndCommit => "'ref' and 'commit' are mutually exclusive",
             Self::NoSecret => "Secret not found",
             Self::NoDeferredInit => {
                 "server is not running with deferred_init=True; the /api/init endpoint is not available"
             }
         })
+    }
+}
+
+fn of_place(refused: &Refused) -> StatusCode {
+    match refused {
+        Refused::Relative
+        | Refused::NotFile
+        | Refused::Directory
+        | Refused::NotDirectory
+        | Refused::Unusable => StatusCode::BAD_REQUEST,
+        Refused::Missing => StatusCode::NOT_FOUND,
+        Refused::Outside | Refused::Vault | Refused::Process | Refused::Denied => {
+            StatusCode::FORBIDDEN
+        }
+        Refused::Full => StatusCode::INSUFFICIENT_STORAGE,
+        Refused::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Place(refused)
+    }
+}
+
+impl From<NotStarted> for Error {
+    fn from(error: NotStarted) -> Self {
+        Self::Command(error)
+    }
+}
+
+impl From<git::Failure> for Error {
+    fn from(error: git::Failure) -> Self {
+        Self::Git(error)
     }
 }
 
@@ -259,6 +374,12 @@ impl From<Refusal> for Error {
 impl From<SettingsError> for Error {
     fn from(error: SettingsError) -> Self {
         Self::Settings(error)
+    }
+}
+
+impl From<conversation::Error> for Error {
+    fn from(error: conversation::Error) -> Self {
+        Self::Conversation(error)
     }
 }
 

@@ -27,10 +27,31 @@ pub const LINGER_MS: u64 = 1_000;
 /// See [`LINGER_MS`].
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// A message from a websocket's client.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Raw bytes of a websocket that are read at once, and all that an idle one keeps.
+pub const FRAME_ROOM_BYTES: usize = 2 * 1024;
+/// From the handshake of a websocket to its session key, where one is needed.
+pub const SOCKET_KEY_SECONDS_MAX: u64 = 10;
+/// A websocket from which nothing was heard is asked whether it is there.
+pub const PING_SECONDS: u64 = 20;
+/// And is given up when it says nothing for so long.
+pub const SOCKET_SILENCE_SECONDS_MAX: u64 = 60;
+/// Wait for the other side's end of a websocket that was closed.
+pub const CLOSE_SECONDS_MAX: u64 = 2;
+
 /// Body of a request to the secrets routes.
 pub const SECRET_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Body of a request to the settings and profile routes.
 pub const SETTINGS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Body of a request that begins a conversation or says something in one: images are in it.
+pub const CONVERSATION_BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Parameters of a query.
+pub const QUERY_PAIRS_MAX: usize = 256;
+/// Items of one page.
+pub const PAGE_ITEMS_MAX: usize = 100;
+/// Conversations that are asked for by their ids at once.
+pub const BATCH_IDS_MAX: usize = 99;
 /// A pause in the middle of a request body.
 pub const BODY_SILENCE_SECONDS_MAX: u64 = 30;
 /// A whole request body, however steadily it trickles.
@@ -41,6 +62,19 @@ pub const BODY_FIRST_BYTES: usize = 8 * 1024;
 pub const BODIES_KIB_MAX: usize = 64 * 1024;
 /// Wait for room in [`BODIES_KIB_MAX`].
 pub const BODIES_WAIT_SECONDS_MAX: u64 = 30;
+
+/// Body of a request that commands a conversation or the workspace.
+pub const COMMAND_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What is gathered of an upload before it is written to the disk.
+pub const UPLOAD_BATCH_BYTES: usize = 256 * 1024;
+/// What is read of a file at a time on its way to a client.
+pub const DOWNLOAD_PIECE_BYTES: usize = 128 * 1024;
+/// Headers of one part of a form.
+pub const MULTIPART_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Parts of one form.
+pub const MULTIPART_PARTS_MAX: usize = 16;
+/// The boundary between the parts of a form.
+pub const MULTIPART_BOUNDARY_BYTES_MAX: usize = 200;
 
 /// A secret's value.
 pub const SECRET_BYTES_MAX: usize = 1024 * 1024;

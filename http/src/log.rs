@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strongroom_agent::isolate::Availability;
 use strongroom_agent::json::{Json, Object};
 
 use crate::error::Error;
@@ -121,6 +122,21 @@ pub enum Entry<'a> {
         /// Why not.
         error: &'a Error,
     },
+    /// Whether children are kept away from the vault's keys.
+    Isolation {
+        /// How, or why not and what helps.
+        how: &'a Availability,
+    },
+    /// What has to be masked could not be read in: no conversation gets a secret.
+    NotMasked {
+        /// Why.
+        error: &'a strongroom_agent::secrets::Error,
+    },
+    /// A conversation can't do something that was asked of it.
+    Conversation {
+        /// What, in words of ours.
+        text: &'a str,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -136,9 +152,14 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
-            Self::Fault { .. } | Self::NoTrail { .. } => Level::Error,
-            Self::NoConnection { .. } | Self::NoCommands { .. } => Level::Warn,
-            Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
+            Self::Fault { .. } | Self::NoTrail { .. } | Self::NotMasked { .. } => Level::Error,
+            Self::NoConnection { .. } | Self::NoCommands { .. } | Self::Conversation { .. } => {
+                Level::Warn
+            }
+            Self::Isolation {
+                how: Availability::Refused(_),
+            } => Level::Warn,
+            Self::Isolation { .. } | Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
             Self::Request { .. } => Level::Debug,
         }
     }
@@ -150,6 +171,9 @@ impl Entry<'_> {
             Self::NoConnection { .. } => "accept failed",
             Self::NoCommands { .. } => "no socket for commands of this machine",
             Self::NoTrail { .. } => "the audit trail could not be written",
+            Self::Isolation { .. } => "isolation of the agent",
+            Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
+            Self::Conversation { .. } => "conversation",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -179,6 +203,14 @@ impl Entry<'_> {
                 vec![("error", Json::text(&error.to_string()))]
             }
             Self::NoTrail { error } => vec![("error", Json::text(&error.to_string()))],
+            Self::Isolation { how } => vec![("how", Json::text(&how.to_string()))],
+            Self::NotMasked { error } => {
+                let source = std::error::Error::source(error);
+                let source = source.map(|source| format!(": {source}"));
+                let whole = error.to_string() + &source.unwrap_or_default();
+                vec![("error", Json::text(&whole))]
+            }
+            Self::Conversation { text } => vec![("note", Json::text(text))],
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],
         }

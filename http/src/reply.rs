@@ -3,8 +3,8 @@
 //! What holds a secret's value goes out as [`Plaintext`], which is wiped when hyper lets go of it (hyper
 //! queues it, it does not copy it), and says `cache-control: no-store`.
 
-use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
@@ -16,6 +16,8 @@ use strongroom_vault::Plaintext;
 
 use crate::error::{Error, Flaw};
 use crate::log::RequestId;
+use crate::pieces::{Cut, Pieces};
+use crate::watch::Watch;
 
 /// An answer on its way to hyper.
 pub type Reply = Response<Content>;
@@ -25,8 +27,13 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// The body of an answer, sent in one piece.
-pub struct Content(Option<Bytes>);
+/// The body of an answer, sent in one piece or as it is read.
+pub struct Content(Sent);
+
+enum Sent {
+    Whole(Option<Bytes>),
+    Pieces(Pieces),
+}
 
 /// The bytes of a [`Content`], as hyper reads them.
 pub struct Bytes {
@@ -37,31 +44,54 @@ pub struct Bytes {
 enum Held {
     Fixed(&'static [u8]),
     Wiped(Plaintext),
+    Plain(Vec<u8>),
 }
 
 impl Content {
     /// No body.
     #[must_use]
     pub fn none() -> Self {
-        Self(None)
+        Self(Sent::Whole(None))
     }
 
     /// Bytes of the program.
     #[must_use]
     pub fn fixed(bytes: &'static [u8]) -> Self {
-        Self(Some(Bytes {
+        Self(Sent::Whole(Some(Bytes {
             held: Held::Fixed(bytes),
             sent: 0,
-        }))
+        })))
     }
 
     /// Bytes that are wiped when they have been sent.
     #[must_use]
     pub fn wiped(bytes: Plaintext) -> Self {
-        Self(Some(Bytes {
+        Self(Sent::Whole(Some(Bytes {
             held: Held::Wiped(bytes),
             sent: 0,
-        }))
+        })))
+    }
+
+    /// Bytes that need no wiping.
+    #[must_use]
+    pub fn plain(bytes: Vec<u8>) -> Self {
+        Self(Sent::Whole(Some(Bytes {
+            held: Held::Plain(bytes),
+            sent: 0,
+        })))
+    }
+
+    /// Bytes that come from elsewhere, piece by piece.
+    #[must_use]
+    pub fn pieces(pieces: Pieces) -> Self {
+        Self(Sent::Pieces(pieces))
+    }
+
+    /// Tells `watch` that the answer goes on until this is sent.
+    pub fn hold(&mut self, watch: &Arc<Watch>) {
+        if let Sent::Pieces(pieces) = &mut self.0 {
+            pieces.hold(watch.coming());
+        }
     }
 }
 
@@ -70,6 +100,7 @@ impl Bytes {
         match &self.held {
             Held::Fixed(bytes) => bytes,
             Held::Wiped(bytes) => bytes.expose(),
+            Held::Plain(bytes) => bytes,
         }
     }
 }
@@ -90,21 +121,36 @@ impl Buf for Bytes {
 
 impl Body for Content {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut self.0 {
+            Sent::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Sent::Pieces(pieces) => pieces.poll(cx).map(|piece| {
+                let frame = |bytes| Bytes {
+                    held: Held::Plain(bytes),
+                    sent: 0,
+                };
+                piece.map(|piece| piece.map(|bytes| Frame::data(frame(bytes))))
+            }),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        match &self.0 {
+            Sent::Whole(bytes) => bytes.is_none(),
+            Sent::Pieces(pieces) => pieces.left() == 0,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.remaining() as u64))
+        SizeHint::with_exact(match &self.0 {
+            Sent::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.remaining() as u64),
+            Sent::Pieces(pieces) => pieces.left(),
+        })
     }
 }
 
@@ -132,6 +178,18 @@ pub fn body(status: StatusCode, json: Plaintext) -> Reply {
     with(status, JSON, Content::wiped(json))
 }
 
+/// 200 with JSON that was written already and holds no secret.
+#[must_use]
+pub fn written(json: Vec<u8>) -> Reply {
+    with(StatusCode::OK, JSON, Content::plain(json))
+}
+
+/// 200: it was done.
+#[must_use]
+pub fn done() -> Reply {
+    fixed(r#"{"success":true}"#)
+}
+
 /// 200 with a secret's value.
 #[must_use]
 pub fn value(value: Plaintext) -> Reply {
@@ -151,7 +209,15 @@ pub fn text(status: StatusCode, text: &'static str) -> Reply {
     with(status, TEXT, Content::fixed(text.as_bytes()))
 }
 
-/// 307 to the same place without the slash at its end.
+/// An answer that has nothing but its status.
+#[must_use]
+pub fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Content::none());
+    *reply.status_mut() = status;
+    reply
+}
+
+/// 307 to the same place with or without the slash at its end.
 #[must_use]
 pub fn moved(location: HeaderValue) -> Reply {
     let mut reply = Response::new(Content::none());
@@ -169,11 +235,17 @@ pub fn failure(error: &Error, id: RequestId) -> Reply {
         Error::Settings(error) if !status.is_server_error() => {
             return with(status, JSON, Content::wiped(error.body().to_bytes()));
         }
+        Error::Conversation(error) if !status.is_server_error() => {
+            return with(status, JSON, Content::wiped(error.body().to_bytes()));
+        }
         Error::Invalid(flaws) => {
             body.insert("detail", flaws.iter().map(shown).collect::<Vec<_>>());
         }
         Error::Malformed(why) => {
             body.insert("detail", vec![malformed(why)]);
+        }
+        Error::Place(_) if status == StatusCode::INSUFFICIENT_STORAGE => {
+            body.insert("detail", Json::text(&error.to_string()));
         }
         _ if status.is_server_error() => {
             body.insert("detail", Json::text("Internal Server Error"));
@@ -211,8 +283,13 @@ fn shown(flaw: &Flaw) -> Json {
             .map(|step| Json::text(step))
             .collect::<Vec<_>>(),
     );
-    object.insert("msg", Json::text(flaw.message));
+    object.insert("msg", Json::text(&flaw.message));
     object.insert("input", flaw.input.duplicate());
+    if let Some((name, value)) = &flaw.context {
+        let mut context = Object::with_capacity(1);
+        context.insert(name, value.duplicate());
+        object.insert("ctx", context);
+    }
     Json::Object(object)
 }
 
@@ -239,12 +316,14 @@ fn with(status: StatusCode, kind: HeaderValue, content: Content) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::error::Refusal;
 
-    fn body(reply: Reply) -> String {
-        let content = reply.into_body().0.unwrap();
+    pub(crate) fn body(reply: Reply) -> String {
+        let Sent::Whole(Some(content)) = reply.into_body().0 else {
+            panic!("a body in one piece");
+        };
         String::from_utf8(content.chunk().to_vec()).unwrap()
     }
 
@@ -288,7 +367,9 @@ mod tests {
 
     #[test]
     fn a_body_is_read_once_in_any_steps() {
-        let mut bytes = Content::wiped(Plaintext::copy_of(b"abcdef")).0.unwrap();
+        let Sent::Whole(Some(mut bytes)) = Content::wiped(Plaintext::copy_of(b"abcdef")).0 else {
+            panic!("a body in one piece");
+        };
         bytes.advance(2);
         assert_eq!((bytes.remaining(), bytes.chunk()), (4, &b"cdef"[..]));
         bytes.advance(4);

@@ -45,6 +45,8 @@ pub enum Found<'t, R> {
     WrongMethod(&'static str),
     /// The path is known without the slash at its end.
     Slash,
+    /// The path is known with a slash at its end.
+    NoSlash,
     /// No row has this path.
     Nothing,
 }
@@ -117,6 +119,10 @@ pub fn find<'t, R: Row>(table: &'t [R], method: &str, path: &str) -> Found<'t, R
     if without.len() < path.len() && table.iter().any(known) {
         return Found::Slash;
     }
+    let with = format!("{path}/");
+    if !path.is_empty() && table.iter().any(|row| fit(row, &with).is_some()) {
+        return Found::NoSlash;
+    }
     Found::Nothing
 }
 
@@ -172,6 +178,7 @@ mod tests {
         Plain("GET", "/things/all"),
         Plain("POST", "/things/all"),
         Plain("DELETE", "/things/{name}/parts/{part}"),
+        Plain("GET", "/lists/"),
     ];
 
     fn check(method: &str, path: &str, expected: &str) {
@@ -187,6 +194,7 @@ mod tests {
             }
             Found::WrongMethod(allowed) => format!("allow {allowed}"),
             Found::Slash => "slash".into(),
+            Found::NoSlash => "no slash".into(),
             Found::Nothing => "nothing".into(),
         };
         assert_eq!(got.trim_end(), expected, "{method} {path}");
@@ -241,6 +249,9 @@ mod tests {
         check("DELETE", "/things//", "slash");
         check("GET", "/things/x/", "slash");
         check("GET", "/nope/", "nothing");
+        check("GET", "/lists/", "/lists/");
+        check("GET", "/lists", "no slash");
+        check("GET", "/lists//", "nothing");
         check("GET", "//", "nothing");
     }
 

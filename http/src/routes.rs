@@ -6,17 +6,28 @@ use std::pin::Pin;
 use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
-use crate::limits::{SECRET_BODY_BYTES_MAX, SETTINGS_BODY_BYTES_MAX};
+use crate::limits::{
+    COMMAND_BODY_BYTES_MAX, CONVERSATION_BODY_BYTES_MAX, SECRET_BODY_BYTES_MAX,
+    SETTINGS_BODY_BYTES_MAX,
+};
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
 pub mod audit;
+pub mod bash;
+pub mod conversations;
+pub mod cookie;
+pub mod events;
+pub mod file;
+pub mod git;
 pub mod health;
 pub mod openapi;
 pub mod owner;
 pub mod profiles;
 pub mod secrets;
 pub mod settings;
+pub mod sockets;
+pub mod tools;
 
 /// What a handler comes to.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
@@ -29,11 +40,22 @@ pub struct Route {
     pub pattern: &'static str,
     /// The right that the caller needs.
     pub access: Access,
-    /// The longest body in bytes; `None` where a body is not read.
-    pub body_bytes_max: Option<usize>,
+    /// What is read of a body.
+    pub reads: Reads,
     /// The function that answers.
     pub handler: fn(Call) -> Answer,
     prefix: &'static str,
+}
+
+/// What a route reads of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Nothing.
+    Nothing,
+    /// All of it, up to so many bytes, before the handler runs.
+    Whole(usize),
+    /// What its handler takes of it as it arrives, without a bound.
+    Stream,
 }
 
 impl Row for Route {
@@ -57,13 +79,14 @@ macro_rules! routes {
             method: stringify!($method),
             pattern: $pattern,
             access: Access::$access,
-            body_bytes_max: routes!(@body $body),
+            reads: routes!(@body $body),
             handler: |call| Box::pin($module::$handler(call)),
             prefix: prefix($pattern),
         }),+];
     };
-    (@body NoBody) => { None };
-    (@body $limit:ident) => { Some($limit) };
+    (@body NoBody) => { Reads::Nothing };
+    (@body Stream) => { Reads::Stream };
+    (@body $limit:ident) => { Reads::Whole($limit) };
 }
 
 // The order matters for one thing: a wrong method is told the method of the first row with its path.
@@ -107,16 +130,57 @@ routes! {
     POST   "/api/meta-profiles/{name}"          WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_save;
     DELETE "/api/meta-profiles/{name}"          WriteSettings NoBody                  => profiles::meta_delete;
     POST   "/api/meta-profiles/{name}/activate" WriteSettings SETTINGS_BODY_BYTES_MAX => profiles::meta_activate;
+    POST   "/api/conversations"                 Converse      CONVERSATION_BODY_BYTES_MAX => conversations::create;
+    GET    "/api/conversations"                 Converse      NoBody                  => conversations::many;
+    GET    "/api/conversations/search"          Converse      NoBody                  => conversations::search;
+    GET    "/api/conversations/count"           Converse      NoBody                  => conversations::count;
+    GET    "/api/conversations/{id}"            Converse      NoBody                  => conversations::get;
+    PATCH  "/api/conversations/{id}"            Converse      COMMAND_BODY_BYTES_MAX  => conversations::patch;
+    DELETE "/api/conversations/{id}"            Converse      NoBody                  => conversations::delete;
+    POST   "/api/conversations/{id}/fork"       Converse      COMMAND_BODY_BYTES_MAX  => conversations::fork;
+    POST   "/api/conversations/{id}/run"        Converse      NoBody                  => conversations::run;
+    POST   "/api/conversations/{id}/pause"      Converse      NoBody                  => conversations::pause;
+    POST   "/api/conversations/{id}/interrupt"  Converse      NoBody                  => conversations::interrupt;
+    POST   "/api/conversations/{id}/secrets"    Converse      COMMAND_BODY_BYTES_MAX  => conversations::secrets;
+    POST   "/api/conversations/{id}/confirmation_policy" Converse COMMAND_BODY_BYTES_MAX => conversations::confirmation_policy;
+    POST   "/api/conversations/{id}/security_analyzer" Converse COMMAND_BODY_BYTES_MAX => conversations::security_analyzer;
+    POST   "/api/conversations/{id}/ask_agent"  Converse      COMMAND_BODY_BYTES_MAX  => conversations::ask;
+    POST   "/api/conversations/{id}/condense"   Converse      NoBody                  => conversations::condense;
+    GET    "/api/conversations/{id}/agent_final_response" Converse NoBody             => conversations::final_response;
+    GET    "/api/conversations/{id}/runtime"    Converse      NoBody                  => conversations::runtime;
+    GET    "/api/conversations/{id}/events"     Converse      COMMAND_BODY_BYTES_MAX  => events::many;
+    POST   "/api/conversations/{id}/events"     Converse      CONVERSATION_BODY_BYTES_MAX => events::send;
+    GET    "/api/conversations/{id}/events/search" Converse   NoBody                  => events::search;
+    GET    "/api/conversations/{id}/events/count" Converse    NoBody                  => events::count;
+    GET    "/api/conversations/{id}/events/{event}" Converse  NoBody                  => events::one;
+    POST   "/api/conversations/{id}/events/respond_to_confirmation" Converse COMMAND_BODY_BYTES_MAX => events::respond;
+    GET    "/sockets/events/{id}"               Open          NoBody                  => sockets::events;
+    POST   "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::give;
+    DELETE "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::take;
+    GET    "/api/tools/"                        Workspace     NoBody                  => tools::list;
+    GET    "/api/tools/catalog"                 Workspace     NoBody                  => tools::catalog;
+    POST   "/api/bash/start_bash_command"       Workspace     COMMAND_BODY_BYTES_MAX  => bash::start;
+    POST   "/api/bash/execute_bash_command"     Workspace     COMMAND_BODY_BYTES_MAX  => bash::execute;
+    POST   "/api/bash/bash_commands/{id}/stop"  Workspace     NoBody                  => bash::stop;
+    GET    "/api/bash/bash_events/search"       Workspace     NoBody                  => bash::search;
+    GET    "/api/bash/bash_events/{id}"         Workspace     NoBody                  => bash::event;
+    DELETE "/api/bash/bash_events"              Workspace     NoBody                  => bash::clear;
+    POST   "/api/file/upload"                   Workspace     Stream                  => file::upload;
+    GET    "/api/file/download"                 Workspace     NoBody                  => file::download;
+    GET    "/api/git/changes"                   Workspace     NoBody                  => git::changes;
+    GET    "/api/git/diff"                      Workspace     NoBody                  => git::diff;
 }
 
 routes! {
     /// What the owner of the data directory may ask for beside [`ROUTES`], over the socket in it.
     OWNER_ROUTES:
-    GET    "/local/verify"       Owner NoBody                  => owner::verify;
-    GET    "/local/audit"        Owner NoBody                  => audit::list;
-    GET    "/local/audit/verify" Owner NoBody                  => audit::verify;
-    DELETE "/local/deleted"      Owner NoBody                  => owner::purge;
-    POST   "/local/transfer"     Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
+    GET    "/local/verify"          Owner NoBody                  => owner::verify;
+    GET    "/local/audit"           Owner NoBody                  => audit::list;
+    GET    "/local/audit/verify"    Owner NoBody                  => audit::verify;
+    DELETE "/local/deleted"         Owner NoBody                  => owner::purge;
+    POST   "/local/transfer"        Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
+    GET    "/local/credentials"     Owner NoBody                  => owner::credentials;
+    GET    "/local/versions/{name}" Owner NoBody                  => owner::versions;
 }
 
 #[cfg(test)]
@@ -134,6 +198,7 @@ mod tests {
                 .pattern
                 .replace("{name}", "x")
                 .replace("{key}", "x")
+                .replace("{event}", "x")
                 .replace("{id}", "x");
             let Found::Row(found, _) = find(ROUTES, row.method, &path) else {
                 panic!("{} {} is not found", row.method, row.pattern);
@@ -164,6 +229,8 @@ mod tests {
             "/",
             "/openapi.json",
             "/api/init",
+            // Looks for the key itself, which may come in its first message.
+            "/sockets/events/{id}",
         ];
         let keys = Keys::new([Plaintext::copy_of(b"k")]);
         for row in ROUTES {
@@ -182,10 +249,19 @@ mod tests {
 
     #[test]
     fn only_methods_with_a_body_read_one() {
+        let without = [
+            "/api/bash/bash_commands/{id}/stop",
+            "/api/auth/workspace-session",
+        ];
         for row in ROUTES {
+            // Clients send the ids of events in the body of a GET.
+            let odd = row.pattern == "/api/conversations/{id}/events" && row.method == "GET";
+            if odd || without.contains(&row.pattern) {
+                continue;
+            }
             let may = ["PUT", "POST", "PATCH"].contains(&row.method);
             assert_eq!(
-                row.body_bytes_max.is_some(),
+                row.reads != Reads::Nothing,
                 may,
                 "{} {}",
                 row.method,

@@ -1,23 +1,33 @@
 //! Listening, accepting, stopping.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_agent::fernet;
+use strongroom_agent::isolate::Guard;
+use strongroom_agent::lender::Lender;
+use strongroom_agent::lookup::{self, Lookup};
+use strongroom_agent::net::Network;
 use strongroom_agent::openhands::SECRETS;
 use strongroom_agent::profiles::Trials;
+use strongroom_agent::redact::ValueId;
+use strongroom_agent::secrets::{self, Gate, Resolver};
 use strongroom_agent::settings::Store;
+use strongroom_agent::workspace::confine::Refused;
+use strongroom_agent::workspace::{self, Workspace};
 use strongroom_vault::{Namespace, Plaintext, Vault, audit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::auth::{Keys, Peer};
+use crate::auth::{KeyRights, Keys, Peer};
 use crate::body::Bodies;
 use crate::call::{Clock, State};
 use crate::config::Build;
@@ -29,6 +39,7 @@ use crate::limits::{
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
 use crate::socket::OwnerSocket;
+use crate::talk::{self, Talk};
 use crate::trail::{self, Names};
 
 /// What a server needs to know beside its vault.
@@ -39,6 +50,17 @@ pub struct Config {
     pub keys: Vec<Plaintext>,
     /// Keys of Fernet tokens.
     pub tokens: fernet::Keys,
+    /// What else is never to be seen in what an agent does, by names for messages: the keys of the environment. Those of
+    /// `keys` are among it already.
+    pub masked: Vec<(&'static str, Plaintext)>,
+    /// What is asked of the servers that a LookupSecret names. Where this server listens is added.
+    pub lookup: lookup::Options,
+    /// What its children are put behind.
+    pub guard: Guard,
+    /// The tree that working directories, files and repositories have to lie in; `None` for no such bound.
+    pub workspace_root: Option<PathBuf>,
+    /// What else nobody may touch beside the data directory: files of keys.
+    pub hidden: Vec<PathBuf>,
     /// Where exchanges with models are written if the settings say nothing else.
     pub log_completions_folder: String,
     /// Which pages may use it.
@@ -52,12 +74,17 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Any free port of 127.0.0.1, no key.
+    /// Any free port of 127.0.0.1, no key, no isolation.
     fn default() -> Self {
         Self {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
             keys: Vec::new(),
             tokens: fernet::Keys::none(),
+            masked: Vec::new(),
+            lookup: lookup::Options::default(),
+            guard: Guard::off(),
+            workspace_root: None,
+            hidden: Vec::new(),
             log_completions_folder: "logs/completions".to_owned(),
             origins: Origins::default(),
             root: String::new(),
@@ -96,6 +123,12 @@ pub enum BindError {
     AnyOrigin,
     /// The vault does not take the server's namespace.
     Vault(strongroom_vault::Error),
+    /// A further URL of the server can't be used.
+    Url(String),
+    /// A key can't be masked, or there are no random bytes to mask with.
+    Secrets(secrets::Error),
+    /// The workspace root is no directory that can be used.
+    Root(Refused),
     /// The address can't be had.
     Io(Option<SocketAddr>, io::Error),
 }
@@ -113,6 +146,9 @@ impl fmt::Display for BindError {
                  web page could read every secret. Set SESSION_API_KEY, or name the origins",
             ),
             Self::Vault(error) => error.fmt(f),
+            Self::Url(why) => write!(f, "a URL of this server can't be used: {why}"),
+            Self::Secrets(error) => error.fmt(f),
+            Self::Root(refused) => write!(f, "the workspace root can't be used: {refused}"),
             Self::Io(Some(address), error) => write!(
                 f,
                 "can't listen on {address}: {error}; choose another --port or --host, or end the program that uses it"
@@ -127,7 +163,8 @@ impl std::error::Error for BindError {
         match self {
             Self::Io(_, error) => Some(error),
             Self::Vault(error) => Some(error),
-            Self::NeedsKey(_) | Self::AnyOrigin => None,
+            Self::Secrets(error) => Some(error),
+            Self::NeedsKey(_) | Self::AnyOrigin | Self::Url(_) | Self::Root(_) => None,
         }
     }
 }
@@ -153,6 +190,9 @@ impl Server {
             .map_err(|error| BindError::Io(None, error))?;
         let state = state(config, bound, vault)?;
         let socket = owner_socket(&state);
+        let isolation = state.guard.availability();
+        state.log.write(&Entry::Isolation { how: &isolation });
+        read_in(&state);
         Ok(Self {
             listener,
             socket,
@@ -164,6 +204,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.state.bound
+    }
+
+    /// What all requests share, for a program that does more with it than serve.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
     }
 
     /// Serves until `shutdown` is ready; then finishes what is in flight, for
@@ -214,11 +260,15 @@ impl Server {
         tokio::task::yield_now().await;
         state.log.write(&Entry::Stopping { busy: stop.busy() });
         let grace = Duration::from_secs(SHUTDOWN_SECONDS_MAX);
-        let all = permits.acquire_many(CONNECTIONS_MAX as u32);
-        let finished = timeout(grace, all).await.is_ok();
+        let all = timeout(grace, permits.acquire_many(CONNECTIONS_MAX as u32));
+        let (finished, ()) = tokio::join!(all, state.talk.stop());
+        let finished = finished.is_ok();
         let left = CONNECTIONS_MAX - permits.available_permits();
         let cut = if finished { 0 } else { left };
         stop.cut();
+        let workspace = state.workspace.clone();
+        // It waits a little; if it can't be run any more, everything ends with the process.
+        let _ = tokio::task::spawn_blocking(move || workspace.bash.close()).await;
         // What was read is in the audit trail before this process may end.
         let vault = state.vault.clone();
         if let Err(error) = state.pool.write(move || vault.flush_audit()).await {
@@ -237,23 +287,91 @@ pub(crate) fn state(
 ) -> Result<Arc<State>, BindError> {
     let folder = config.log_completions_folder;
     let store = Store::new(vault.clone(), config.tokens, folder).map_err(BindError::Vault)?;
+    let store = Arc::new(store);
+    let lender = Lender::unread(&vault).map_err(BindError::Secrets)?;
+    let learn = |source, name: &str, key| {
+        let learnt = lender.learn(&ValueId::new(source, name), key);
+        learnt.map_err(BindError::Secrets)
+    };
+    for (number, key) in config.keys.iter().enumerate() {
+        learn("session key", &number.to_string(), key)?;
+    }
+    for (number, (name, key)) in config.masked.iter().enumerate() {
+        learn(name, &number.to_string(), key)?;
+    }
+    let names = Names::of(config.keys.len());
+    let keys = Arc::new(Keys::new(config.keys));
+    let network = Network::system();
+    let mut options = config.lookup;
+    options.listeners.push(bound);
+    let resolver = Resolver {
+        lender,
+        lookup: Lookup::new(options, network.clone()).map_err(BindError::Url)?,
+        rights: Box::new(KeyRights(keys.clone())),
+    };
+    let hidden = config.hidden.into_iter();
+    let hidden: Vec<PathBuf> = hidden.chain(vault.dir().map(Path::to_owned)).collect();
+    let base_url = own_url(bound);
+    let mut environment: Vec<(OsString, OsString)> =
+        vec![("OH_INTERNAL_SERVER_URL".into(), base_url.clone().into())];
+    if let Some(dir) = vault.dir() {
+        environment.push(("OH_PERSISTENCE_DIR".into(), dir.into()));
+    }
+    let workspace = workspace::Setup {
+        root: config.workspace_root,
+        hidden: hidden.clone(),
+        guard: config.guard.clone(),
+        redactor: resolver.lender.redactor().clone(),
+        environment: environment.clone(),
+    };
+    let workspace = Workspace::new(workspace).map_err(BindError::Root)?;
     Ok(Arc::new(State {
+        workspace: Arc::new(workspace),
+        talk: Talk::new(talk::Setting {
+            base_url,
+            hidden,
+            environment,
+        }),
         vault,
-        settings: Arc::new(store),
-        trials: Trials::default(),
+        gate: Gate::new(resolver, store.clone()),
+        settings: store,
+        guard: config.guard,
+        trials: Trials::over(network.clone()),
+        network,
         secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
-        names: Names::of(config.keys.len()),
-        keys: Keys::new(config.keys),
+        names,
+        keys,
         origins: config.origins,
         bound,
         root: config.root,
         build: config.build,
-        log: config.log,
+        log: Arc::new(config.log),
         pool: Pool::default(),
         bodies: Bodies::default(),
         clock: Clock::default(),
         requests: 0.into(),
     }))
+}
+
+/// Where processes of this machine reach a server that listens at `bound`.
+fn own_url(bound: SocketAddr) -> String {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, bound.port()))
+}
+
+/// Begins to read in what has to be masked, beside everything else: whoever needs it waits for it at the gate, and
+/// is told if it fails there.
+fn read_in(state: &Arc<State>) {
+    let state = state.clone();
+    tokio::spawn(async move {
+        if let Err(error) = state.gate.resolver().await {
+            state.log.write(&Entry::NotMasked { error: &error });
+        }
+    });
 }
 
 /// The first of `addresses` that can be had, with a backlog of our own.
@@ -282,7 +400,7 @@ fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
 
 /// The socket for commands, if the vault is in a directory. A server without it is still one: the log says so.
 fn owner_socket(state: &State) -> Option<OwnerSocket> {
-    match OwnerSocket::bind(state.vault.dir()?) {
+    match OwnerSocket::bind(state.vault.dir()?, state.guard.clone()) {
         Ok(socket) => Some(socket),
         Err(error) => {
             state.log.write(&Entry::NoCommands { error: &error });

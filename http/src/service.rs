@@ -7,30 +7,39 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use strongroom_vault::audit;
 
 use crate::auth::{Access, Peer};
-use crate::body::Received;
+use crate::body::{Arriving, Received};
 use crate::call::{Call, State};
+use crate::connection::Switch;
 use crate::cors;
 use crate::error::Error;
 use crate::log::{Entry, Level};
 use crate::reply::{self, Reply};
 use crate::router::{self, Found};
-use crate::routes::{OWNER_ROUTES, ROUTES, Route};
+use crate::routes::{OWNER_ROUTES, ROUTES, Reads, Route};
 use crate::watch::Watch;
+use crate::websocket::Session;
 
 /// Answers one request. Failures are answers too.
 pub async fn serve(
     state: Arc<State>,
     watch: Arc<Watch>,
+    switch: Arc<Switch>,
     peer: (Peer, audit::Peer),
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     watch.begin();
-    let reply = answer(&state, peer, request).await;
+    let mut reply = answer(&state, peer, request).await;
+    if reply.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(session) = reply.extensions_mut().remove::<Session>()
+    {
+        switch.set(session);
+    }
     watch.answer();
+    reply.body_mut().hold(&watch);
     Ok(reply)
 }
 
@@ -107,7 +116,11 @@ async fn handle(
     let (route, values): (&Route, _) = match found {
         Found::Row(route, values) => (route, values),
         Found::WrongMethod(allowed) => return Err(Error::WrongMethod(allowed)),
-        Found::Slash => return Ok(reply::moved(without_slash(&parts))),
+        Found::Slash => return Ok(reply::moved(with_path(&parts, without_slash(&parts)))),
+        Found::NoSlash => {
+            let path = format!("{}/", parts.uri.path());
+            return Ok(reply::moved(with_path(&parts, &path)));
+        }
         Found::Nothing => return Err(Error::NoRoute),
     };
     drop(path);
@@ -127,16 +140,31 @@ async fn handle(
     if route.access != Access::Open {
         state.clock.note();
     }
-    let received = match route.body_bytes_max {
-        Some(limit) => state.bodies.read(body, limit).await?,
-        None => Received::default(),
+    let (received, arriving) = match route.reads {
+        Reads::Nothing => (Received::default(), None),
+        Reads::Whole(limit) => (state.bodies.read(body, limit).await?, None),
+        Reads::Stream => (Received::default(), Some(Arriving::new(body))),
     };
-    (route.handler)(Call::new(state.clone(), caller, parts, values, received)).await
+    let call = Call::new(
+        state.clone(),
+        caller,
+        peer,
+        parts,
+        values,
+        received,
+        arriving,
+    );
+    let result = (route.handler)(call).await;
+    if matches!(result, Err(Error::NoSocket)) {
+        // A handshake without the right key: a GET, always.
+        let access = Some(route.access);
+        state.note_refusal(from, &Method::GET, access).await;
+    }
+    result
 }
 
-/// The absolute URL of the request without the slashes at the end of its path. As it was sent, so that what
-/// was percent-encoded stays so; relative if there is no usable Host.
-fn without_slash(parts: &Parts) -> HeaderValue {
+/// The path without the slashes at its end, as it was sent, so that what was percent-encoded stays so.
+fn without_slash(parts: &Parts) -> &str {
     let mut path = parts.uri.path();
     while let Some(shorter) = path
         .strip_suffix('/')
@@ -145,6 +173,11 @@ fn without_slash(parts: &Parts) -> HeaderValue {
     {
         path = shorter;
     }
+    path
+}
+
+/// The absolute URL of the request with another path; relative if there is no usable Host.
+fn with_path(parts: &Parts, path: &str) -> HeaderValue {
     // A path that begins with two slashes would be a host by itself.
     let path = format!("/{}", path.trim_start_matches('/'));
     let query = parts.uri.query().map(|query| format!("?{query}"));
@@ -188,7 +221,7 @@ mod tests {
                 request = request.header(header::HOST, host);
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(without_slash(&parts), expected);
+            assert_eq!(with_path(&parts, without_slash(&parts)), expected);
         };
         check("/health/", Some("a:1"), "http://a:1/health");
         check("/health//?x=%20", Some("a"), "http://a/health?x=%20");

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use strongroom_agent::isolate::is_descendant;
+use strongroom_agent::isolate::{Guard, is_descendant};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
@@ -22,14 +22,16 @@ const NAME: &str = "socket";
 pub struct OwnerSocket {
     listener: UnixListener,
     path: PathBuf,
+    guard: Guard,
 }
 
 impl OwnerSocket {
     /// Listens in the data directory `dir`, which this process has locked: an older socket is of a dead process.
+    /// Whoever lives behind `guard` is refused, be its parents gone or not.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn bind(dir: &Path) -> io::Result<Self> {
+    pub fn bind(dir: &Path, guard: Guard) -> io::Result<Self> {
         let path = dir.join(NAME);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -37,14 +39,18 @@ impl OwnerSocket {
         }
         let listener = through(dir, |short| UnixListener::bind(short))?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path })
+        Ok(Self {
+            listener,
+            path,
+            guard,
+        })
     }
 
     /// The next connection of a process that runs as our user, or as root.
     pub async fn accept(&self, log: &Log) -> UnixStream {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if is_owner(&stream) => return stream,
+                Ok((stream, _)) if is_owner(&stream, &self.guard) => return stream,
                 Ok(_) => {}
                 Err(error) => {
                     log.write(&Entry::NoConnection { error: &error });
@@ -62,19 +68,19 @@ impl Drop for OwnerSocket {
     }
 }
 
-fn is_owner(stream: &UnixStream) -> bool {
+fn is_owner(stream: &UnixStream, guard: &Guard) -> bool {
     let ours = rustix::process::geteuid().as_raw();
     stream
         .peer_cred()
-        .is_ok_and(|peer| (peer.uid() == ours || peer.uid() == 0) && !is_child(peer.pid()))
+        .is_ok_and(|peer| (peer.uid() == ours || peer.uid() == 0) && !is_child(peer.pid(), guard))
 }
 
-/// Whether a peer is a descendant of this process. One that can't be told, such as a process of another container,
+/// Whether a peer is a descendant of this process, or lives where its children do. One that can't be told, such as a process of another container,
 /// counts as one where the system tells at all.
-fn is_child(pid: Option<i32>) -> bool {
+fn is_child(pid: Option<i32>, guard: &Guard) -> bool {
     let own = std::process::id();
     match pid.and_then(|pid| u32::try_from(pid).ok()) {
-        Some(pid) => pid != own && is_descendant(pid, own),
+        Some(pid) => pid != own && (is_descendant(pid, own) || guard.contains(pid)),
         None => cfg!(target_os = "linux"),
     }
 }
@@ -116,16 +122,16 @@ mod tests {
             std::env::temp_dir().join(format!("strongroom-socket-{}", std::process::id()));
         let dir = temporary.join("d".repeat(120));
         fs::create_dir_all(&dir).unwrap();
-        let socket = OwnerSocket::bind(&dir).unwrap();
+        let socket = OwnerSocket::bind(&dir, Guard::off()).unwrap();
         assert_eq!(
             fs::metadata(dir.join(NAME)).unwrap().permissions().mode() & 0o777,
             0o600
         );
         let log = Log::default();
         let (accepted, connected) = tokio::join!(socket.accept(&log), connect(&dir));
-        assert!(is_owner(&accepted) && connected.is_ok());
+        assert!(is_owner(&accepted, &Guard::off()) && connected.is_ok());
         // A second server on the directory takes the place of one that died.
-        let again = OwnerSocket::bind(&dir).unwrap();
+        let again = OwnerSocket::bind(&dir, Guard::off()).unwrap();
         drop(again);
         assert!(connect(&dir).await.is_err());
         fs::remove_dir_all(&temporary).unwrap();
@@ -143,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn what_we_have_started_does_not_get_through() {
         let dir = tempfile::tempdir().unwrap();
-        let socket = OwnerSocket::bind(dir.path()).unwrap();
+        let socket = OwnerSocket::bind(dir.path(), Guard::off()).unwrap();
         let role = ["--exact", "socket::tests::role_of_a_child", "--ignored"];
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         child

@@ -5,6 +5,7 @@
 //! is and that it moves; whoever drives the connection looks at the note and has one timer for all of it (see
 //! [`crate::connection`]).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -47,6 +48,17 @@ impl Phase {
 pub struct Watch {
     phase: AtomicU8,
     moves: AtomicU32,
+    /// Answers of which more is to come.
+    coming: AtomicU32,
+}
+
+/// Keeps a connection in its answer while it is held, though nothing may be there to be sent at times.
+pub struct Coming(Arc<Watch>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Relaxed);
+    }
 }
 
 /// A look at a [`Watch`]: equal when nothing has happened in between.
@@ -63,6 +75,7 @@ impl Default for Watch {
         Self {
             phase: AtomicU8::new(Phase::Head as u8),
             moves: AtomicU32::new(0),
+            coming: AtomicU32::new(0),
         }
     }
 }
@@ -102,9 +115,15 @@ impl Watch {
         }
     }
 
+    /// More of the answer is to come than what is there to be sent, until the returned value is dropped.
+    pub fn coming(self: &Arc<Self>) -> Coming {
+        self.coming.fetch_add(1, Relaxed);
+        Coming(self.clone())
+    }
+
     /// Everything that was to be sent has been sent.
     pub fn flushed(&self) {
-        if self.phase() == Phase::Answer {
+        if self.phase() == Phase::Answer && self.coming.load(Relaxed) == 0 {
             self.enter(Phase::Idle);
         }
     }
@@ -148,6 +167,19 @@ mod tests {
         check(Phase::Idle);
         watch.received();
         check(Phase::Head);
+    }
+
+    #[test]
+    fn an_answer_is_not_over_while_more_is_coming() {
+        let watch = Arc::new(Watch::default());
+        watch.begin();
+        watch.answer();
+        let coming = watch.coming();
+        watch.flushed();
+        assert_eq!(watch.look().phase, Phase::Answer);
+        drop(coming);
+        watch.flushed();
+        assert_eq!(watch.look().phase, Phase::Idle);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) fn keep_freed_memory() {
 /// # Safety
 /// `at` must be valid for writes of `len` bytes.
 #[inline]
-unsafe fn wipe(at: *mut u8, len: usize) {
+pub(crate) unsafe fn wipe(at: *mut u8, len: usize) {
     // SAFETY: the caller promises that the block is writable.
     unsafe { at.write_bytes(0, len) };
     // The barrier takes the block's address, so the writes before it count as read.

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::files::Lock;
 use crate::keys::{DataKey, Keys, RootKey, VaultId};
 use crate::limits::{COMMIT_BYTES_MAX, COMMIT_JOBS_MAX, HISTORY_VERSIONS_MAX};
+use crate::locked::Locked;
 use crate::manifest::Manifest;
 use crate::name::{Name, Namespace};
 use crate::plaintext::Plaintext;
@@ -30,8 +31,8 @@ use crate::vault::{Options, Vault};
 /// An open vault's parts.
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) keys: Keys,
-    data_keys: HashMap<u32, DataKey>,
+    pub(crate) keys: Locked<Keys>,
+    data_keys: HashMap<u32, Locked<DataKey>>,
     data_key: u32,
     history: usize,
     next_sequence: AtomicU64,
@@ -107,7 +108,7 @@ impl Vault {
                 limit: HISTORY_VERSIONS_MAX,
             });
         }
-        let keys = Keys::of(root, id);
+        let keys = Locked::new(Keys::of(root, id));
         let snapshot = store.snapshot()?;
         let damaged = |what: &str, why| Error::Damaged {
             what: what.to_owned(),
@@ -129,7 +130,7 @@ impl Vault {
             let opened = id.and_then(|id| DataKey::unwrap(&keys, id, &value));
             let data_key =
                 opened.ok_or_else(|| damaged("a data key", "it does not authenticate"))?;
-            data_keys.insert(data_key.id, data_key);
+            data_keys.insert(data_key.id, Locked::new(data_key));
         }
         if !data_keys.contains_key(&manifest.data_key) {
             return Err(damaged("the current data key", "its row is missing"));
@@ -313,9 +314,15 @@ impl Inner {
         }
     }
 
+    /// Whether no key of this vault can get into swap or a core dump.
+    pub(crate) fn keys_are_locked(&self) -> bool {
+        self.keys.is_locked() && self.data_keys.values().all(Locked::is_locked)
+    }
+
     fn current_data_key(&self) -> Result<&DataKey, Error> {
         self.data_keys
             .get(&self.data_key)
+            .map(|key| &**key)
             .ok_or_else(|| Error::Damaged {
                 what: "the current data key".to_owned(),
                 why: "its row is missing",

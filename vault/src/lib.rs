@@ -52,6 +52,7 @@ mod files;
 pub mod fuzzing;
 mod keys;
 pub mod limits;
+mod locked;
 mod manifest;
 mod name;
 mod open;

@@ -309,14 +309,37 @@ impl Vault {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
+        let limit = limit.min(PAGE_ENTRIES_MAX) as u64;
+        let mut entries = Vec::new();
+        let indexes = from..from.saturating_add(limit);
+        self.each_entry(namespace, log, indexes, &mut |entry| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Lends entries of a log to `visit`, one at a time, until it breaks off; `indexes` that the log does not have
+    /// end it too.
+    ///
+    /// # Errors
+    /// Those of [`entries`](Self::entries).
+    pub fn each_entry(
+        &self,
+        namespace: &Namespace,
+        log: &Name,
+        indexes: impl Iterator<Item = u64>,
+        visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         let inner = &*self.inner;
         let snapshot = inner.store.snapshot()?;
         let Some((at, head)) = inner.head(&*snapshot, namespace, log)? else {
-            return Ok(Vec::new());
+            return Ok(());
         };
-        let limit = limit.min(PAGE_ENTRIES_MAX) as u64;
-        let mut entries = Vec::new();
-        for index in from..head.next.min(from.saturating_add(limit)) {
+        for index in indexes {
+            if index >= head.next {
+                break;
+            }
             let place = inner.place(
                 namespace,
                 log,
@@ -327,9 +350,13 @@ impl Vault {
                 Kind::LogEntry,
             );
             let bytes = inner.opened(&*snapshot, &key::entry(&at, index), &place, usize::MAX)?;
-            entries.extend(bytes.map(|bytes| Entry { index, bytes }));
+            if let Some(bytes) = bytes
+                && visit(Entry { index, bytes }).is_break()
+            {
+                break;
+            }
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Does all operations of a transaction, or none. On return they are on disk.
@@ -371,6 +398,13 @@ impl Vault {
     #[must_use]
     pub fn changes(&self) -> Changes {
         self.inner.subscribers.subscribe()
+    }
+
+    /// Whether the keys of this vault are in memory that is never written to swap or a core dump. Where they are
+    /// not, the system refused to lock it (`ulimit -l`).
+    #[must_use]
+    pub fn keys_are_locked(&self) -> bool {
+        self.inner.keys_are_locked()
     }
 
     /// The directory that the vault is in; `None` in memory.

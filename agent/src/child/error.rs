@@ -83,6 +83,14 @@ pub enum Error {
     Watch(io::Error),
 }
 
+impl Error {
+    /// Whether the program is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

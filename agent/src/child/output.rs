@@ -45,6 +45,19 @@ impl Child {
     pub fn relay(
         &mut self,
         limit: Option<Duration>,
+        sink: impl FnMut(Output, &[u8]),
+    ) -> Result<Option<Exit>, Error> {
+        self.relay_until(limit, None, sink)
+    }
+
+    /// The same, and also `None` as soon as `stop` becomes readable or its other end is closed.
+    ///
+    /// # Errors
+    /// [`Error::Watch`].
+    pub fn relay_until(
+        &mut self,
+        limit: Option<Duration>,
+        stop: Option<BorrowedFd<'_>>,
         mut sink: impl FnMut(Output, &[u8]),
     ) -> Result<Option<Exit>, Error> {
         let mut chunk = Zeroizing::new(vec![0; limits::OUTPUT_CHUNK_BYTES]);
@@ -67,13 +80,15 @@ impl Child {
                 continue;
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
+            let stopped = stop.map_or(Ok(false), is_ready).map_err(Error::Watch)?;
+            if stopped || left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
             }
             if moved == 0 {
                 let streams = [
                     self.stdout.as_ref().map(|end| end.as_fd()),
                     self.stderr.as_ref().map(|end| end.as_fd()),
+                    stop,
                 ];
                 watch(self.pidfd(), streams.into_iter().flatten(), left).map_err(Error::Watch)?;
             }
@@ -119,17 +134,9 @@ impl Child {
         let Some(pipe) = slot.as_ref() else {
             return Ok(0);
         };
-        let mut ready = [PollFd::new(pipe, PollFlags::IN)];
-        match poll(
-            &mut ready,
-            Some(&Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
-        ) {
-            Ok(0) | Err(Errno::INTR) => return Ok(0),
-            polled => polled?,
-        };
+        if !is_ready(pipe.as_fd())? {
+            return Ok(0);
+        }
         match rustix::io::read(pipe, &mut *chunk) {
             Ok(0) => *slot = None,
             Ok(len) => {
@@ -142,6 +149,22 @@ impl Child {
             Err(refused) => return Err(refused.into()),
         }
         Ok(0)
+    }
+}
+
+/// Whether there is something to read, be it the end.
+fn is_ready(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match poll(
+        &mut [PollFd::from_borrowed_fd(file, PollFlags::IN)],
+        Some(&at_once),
+    ) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(refused) => Err(refused.into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::LLM_REQUEST_FIGURES_MAX;
 
@@ -34,7 +34,7 @@ impl Usage {
 ///
 /// The sums go on for ever; the figures of single requests are kept for the newest
 /// [`LLM_REQUEST_FIGURES_MAX`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     model_name: String,
     accumulated_cost: f64,
@@ -45,7 +45,7 @@ pub struct Metrics {
     token_usages: VecDeque<Tokens>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Tokens {
     model: String,
     prompt_tokens: u64,
@@ -58,14 +58,14 @@ struct Tokens {
     response_id: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Cost {
     model: String,
     cost: f64,
     timestamp: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Latency {
     model: String,
     latency: f64,

@@ -37,6 +37,8 @@ pub enum FillError {
     Vault(Error),
     /// A record is not what it should be.
     Unreadable,
+    /// A credential of the settings or profiles can't be masked.
+    Mask(crate::secrets::Error),
 }
 
 impl fmt::Display for FillError {
@@ -64,6 +66,7 @@ impl fmt::Display for FillError {
             ),
             Self::Vault(error) => error.fmt(f),
             Self::Unreadable => f.write_str("the settings in the vault cannot be read"),
+            Self::Mask(error) => write!(f, "nothing was imported: {error}"),
         }
     }
 }
@@ -72,6 +75,7 @@ impl std::error::Error for FillError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Vault(error) => Some(error),
+            Self::Mask(error) => Some(error),
             Self::Exists(_) | Self::TooMany(_) | Self::Unreadable => None,
         }
     }
@@ -89,6 +93,17 @@ impl From<Error> for FillError {
 /// # Errors
 /// [`FillError`]; nothing was changed then.
 pub fn fill(vault: &Vault, state: State, existing: Existing, who: &Who) -> Result<(), FillError> {
+    fill_with(vault, state, existing, who, None)
+}
+
+/// As [`fill`]; a running server masks all of it beforehand.
+fn fill_with(
+    vault: &Vault,
+    state: State,
+    existing: Existing,
+    who: &Who,
+    running: Option<&Store>,
+) -> Result<(), FillError> {
     let (spaces, secrets, versions) = (
         Spaces::new()?,
         Namespace::new(SECRETS)?,
@@ -106,6 +121,10 @@ pub fn fill(vault: &Vault, state: State, existing: Existing, who: &Who) -> Resul
         let name = Name::new(&secret.name)?;
         // One without a value is listed and has nothing to give.
         let value = secret.value.unwrap_or_else(|| Plaintext::copy_of(b""));
+        if let Some(masks) = running.and_then(Store::masks) {
+            // One that can't be masked is not lent; storing it is something else.
+            let _ = masks.lender().expect(&name, &value);
+        }
         let put = Put {
             value,
             description: secret.description,
@@ -140,6 +159,9 @@ pub fn fill(vault: &Vault, state: State, existing: Existing, who: &Who) -> Resul
     steps += changes.len();
     if steps > TRANSACTION_OPERATIONS_MAX {
         return Err(FillError::TooMany(steps));
+    }
+    if let Some(store) = running {
+        store.expect(&changes).map_err(FillError::Mask)?;
     }
     let transaction = spaces.with_changes(transaction, changes)?;
     vault.commit(transaction.by(who))?;
@@ -191,7 +213,7 @@ pub fn fill_store(
     who: &Who,
 ) -> Result<(), FillError> {
     let turn = store.hold();
-    let filled = fill(store.vault(), state, existing, who);
+    let filled = fill_with(store.vault(), state, existing, who, Some(store));
     store.forget();
     drop(turn);
     filled

@@ -11,7 +11,8 @@ use crate::json::{Json, Object, Text};
 use crate::limits::AGENT_PROFILES_MAX;
 use crate::settings::agent::AgentSettings;
 use crate::settings::field::{Field, Reading, Source};
-use crate::settings::{Body, Desk, Place, ProfileKind, SettingsError, ShelfError, named};
+use crate::settings::secret::View;
+use crate::settings::{Body, Desk, Place, ProfileKind, SettingsError, ShelfError, Site, named};
 
 pub(crate) use migrate::upgrade;
 pub use model::{AcpProfile, AgentProfile, OpenHandsProfile, ProfileVerification};
@@ -33,6 +34,16 @@ fn load(desk: &Desk<'_>, name: &str) -> Result<Option<AgentProfile>, SettingsErr
         }
     })?;
     read.transpose()
+}
+
+/// Lends every secret of a profile's record to `visit`; nothing of one that cannot be read.
+pub(crate) fn each_secret(record: &[u8], site: &Site<'_>, visit: &mut dyn FnMut(&str)) {
+    if let Ok(json) = Json::parse(record) {
+        let mut run = Reading::new(site, Source::Stored, "body");
+        if let Some(profile) = AgentProfile::read(&json, None, &mut run) {
+            profile.show(&View::visiting(visit));
+        }
+    }
 }
 
 /// All profiles that can be read, with their names.

@@ -75,17 +75,12 @@ pub(crate) fn usable(desk: &Desk<'_>, name: &str) -> Result<Llm, SettingsError> 
     }
 }
 
-/// Lends every secret of the profiles to `visit`.
-pub(crate) fn each_secret(
-    desk: &Desk<'_>,
-    visit: &mut dyn FnMut(&str),
-) -> Result<(), SettingsError> {
-    for name in desk.names(ProfileKind::Llm)? {
-        if let Some(Stored::Llm(llm)) = stored(desk, &name)? {
-            llm.show(&View::visiting(visit));
-        }
+/// Lends every secret of a profile's record to `visit`; nothing of one that cannot be read or used.
+pub(crate) fn each_secret(record: &[u8], site: &Site<'_>, visit: &mut dyn FnMut(&str)) {
+    let json = Json::parse(record);
+    if let Some(llm) = json.ok().and_then(|json| read_record(&json, site).ok()) {
+        llm.show(&View::visiting(visit));
     }
-    Ok(())
 }
 
 /// What a list tells about one profile, or `None` for something that is not even an object.

@@ -32,16 +32,16 @@ pub struct Trials {
     turns: Semaphore,
 }
 
-impl Default for Trials {
-    fn default() -> Self {
+impl Trials {
+    /// Over this network.
+    #[must_use]
+    pub fn over(network: Arc<Network>) -> Self {
         Self {
-            network: Network::system(),
+            network,
             turns: Semaphore::new(LLM_TRIALS_MAX),
         }
     }
-}
 
-impl Trials {
     /// The answer of `POST /api/profiles/{name}/validate`: `{"valid", "error": null or {"type", "message"}}`.
     /// A model that is overloaded or slow for now is no wrong one.
     ///
@@ -232,7 +232,9 @@ mod tests {
             .enable_all()
             .build()
             .unwrap();
-        let answer = runtime.block_on(Trials::default().run(llm)).unwrap();
+        let answer = runtime
+            .block_on(Trials::over(Network::system()).run(llm))
+            .unwrap();
         String::from_utf8(answer.to_bytes().expose().to_vec()).unwrap()
     }
 

@@ -1,9 +1,11 @@
 //! The values that one redactor knows, and how that changes while streams run.
 //!
-//! Readers take the current table, which never changes, by a reference count; a change builds the next one
-//! beside it and swaps. Nothing here holds a value, only fingerprints.
+//! Readers take the current table, which never changes, by a reference count; the first one after a change builds the
+//! next. So many changes without a reader, such as writes to a large vault, build nothing. Nothing here holds a
+//! value, only fingerprints.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use strongroom_vault::Plaintext;
@@ -91,16 +93,31 @@ impl<'a> Changes<'a> {
 pub(super) struct Set {
     values: Mutex<Values>,
     layer: RwLock<Arc<Layer>>,
+    /// Whether the values have changed since the table was built.
+    stale: AtomicBool,
 }
 
 #[derive(Default)]
 struct Values {
     /// The current value first, then earlier ones.
     by_id: HashMap<ValueId, VecDeque<Arc<Learned>>>,
+    /// Patterns of them all.
+    patterns: usize,
 }
 
 impl Set {
     pub(super) fn layer(&self) -> Arc<Layer> {
+        if self.stale.load(Ordering::Acquire) {
+            // Built under the lock, so that a change waits, and a second reader finds it done.
+            let values = self.lock();
+            if self.stale.load(Ordering::Acquire) {
+                let next = Arc::new(Layer::of(
+                    values.by_id.values().flatten().map(|value| &**value),
+                ));
+                *self.layer.write().unwrap_or_else(PoisonError::into_inner) = next;
+                self.stale.store(false, Ordering::Release);
+            }
+        }
         self.layer
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -133,31 +150,23 @@ impl Set {
 
     fn apply(&self, changes: Vec<(ValueId, Option<Learned>)>) -> Result<(), Error> {
         let mut values = self.lock();
-        let known: usize = values
-            .by_id
-            .values()
-            .flatten()
-            .map(|value| value.patterns())
-            .sum();
         let new: usize = changes
             .iter()
             .filter_map(|(_, value)| value.as_ref())
             .map(Learned::patterns)
             .sum();
-        if known + new > MASKED_PATTERNS_MAX {
-            return Err(Error::TooManyPatterns { count: known + new });
+        let count = values.patterns + new;
+        if count > MASKED_PATTERNS_MAX {
+            return Err(Error::TooManyPatterns { count });
         }
+        // Before the first change: who reads from here on waits for the lock, and then for all of them.
+        self.stale.store(true, Ordering::Release);
         for (id, change) in changes {
             match change {
                 Some(value) => values.learn(id, value),
-                None => drop(values.by_id.remove(&id)),
+                None => values.forget(&id),
             }
         }
-        // Built under the lock, so that of two changes the later table is the one that stays.
-        let next = Arc::new(Layer::of(
-            values.by_id.values().flatten().map(|value| &**value),
-        ));
-        *self.layer.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
@@ -170,8 +179,20 @@ impl Set {
 impl Values {
     fn learn(&mut self, id: ValueId, value: Learned) {
         let values = self.by_id.entry(id).or_default();
+        let before = patterns(values);
         values.retain(|known| !known.is_same(&value));
         values.push_front(Arc::new(value));
         values.truncate(1 + MASKED_PREVIOUS_VALUES_MAX);
+        self.patterns = self.patterns - before + patterns(values);
     }
+
+    fn forget(&mut self, id: &ValueId) {
+        if let Some(values) = self.by_id.remove(id) {
+            self.patterns -= patterns(&values);
+        }
+    }
+}
+
+fn patterns(values: &VecDeque<Arc<Learned>>) -> usize {
+    values.iter().map(|value| value.patterns()).sum()
 }

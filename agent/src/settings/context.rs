@@ -193,6 +193,8 @@ impl Field for ContextSecret {
 
     fn show(&self, view: &View<'_>) -> Json {
         match self {
+            // The name stays to be seen, as the reference has it.
+            Self::Value(_) if view.leaves_out() => Json::text(super::MASK),
             Self::Value(secret) => secret.show(view),
             Self::Static(secret) => secret.show(view),
             Self::Lookup(secret) => secret.show(view),

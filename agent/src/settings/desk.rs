@@ -89,6 +89,9 @@ pub struct Desk<'a> {
     shelf: &'a dyn Shelf,
     pub(crate) site: &'a Site<'a>,
     staged: BTreeMap<Place, Option<Plaintext>>,
+    /// The settings as the patches at this desk left them. Newer than their record, which is written once for
+    /// all of them; gone when another call put a record of its own.
+    patched: Option<Settings>,
     /// The revision of the settings that lie on the desk.
     revision: Option<i64>,
     /// Of the call that is running.
@@ -105,6 +108,7 @@ impl<'a> Desk<'a> {
             shelf,
             site,
             staged: BTreeMap::new(),
+            patched: None,
             revision: None,
             pending: BTreeMap::new(),
             touched: Vec::new(),
@@ -118,7 +122,11 @@ impl<'a> Desk<'a> {
 
     /// What the calls at this desk changed, to be stored all or nothing.
     #[must_use]
-    pub fn changes(self) -> Vec<Change> {
+    pub fn changes(mut self) -> Vec<Change> {
+        if let Some(settings) = &self.patched {
+            self.staged
+                .insert(Place::Settings, Some(settings.to_record()));
+        }
         self.staged
             .into_iter()
             .map(|(place, content)| Change { place, content })
@@ -130,9 +138,12 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// When they cannot be read.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
-        let stored = self.with_record(&Place::Settings, |record| {
-            Settings::from_record(record, self.site)
-        })?;
+        let read = |record: &[u8]| Settings::from_record(record, self.site);
+        if let (Some(patched), false) = (&self.patched, self.pending.contains_key(&Place::Settings))
+        {
+            return read(patched.to_record().expose());
+        }
+        let stored = self.with_record(&Place::Settings, read)?;
         stored.unwrap_or_else(|| Settings::fresh(self.site))
     }
 
@@ -144,16 +155,6 @@ impl<'a> Desk<'a> {
         self.settings()?.answer(expose)
     }
 
-    /// Lends every secret of the settings and of the LLM profiles to `visit`, for a redactor that has to know
-    /// them.
-    ///
-    /// # Errors
-    /// When something stored cannot be read.
-    pub fn each_secret(&self, visit: &mut dyn FnMut(&str)) -> Result<(), SettingsError> {
-        self.settings()?.each_secret(visit);
-        crate::profiles::llm::each_secret(self, visit)
-    }
-
     /// Runs one call; if it fails, the desk is as before.
     pub(crate) fn attempt<T>(
         &mut self,
@@ -163,6 +164,9 @@ impl<'a> Desk<'a> {
         let before = self.revision;
         match call(self) {
             Ok(done) => {
+                if self.pending.contains_key(&Place::Settings) {
+                    self.patched = None;
+                }
                 let touched = self.pending.iter();
                 let touched = touched.map(|(place, record)| (place.clone(), record.is_some()));
                 self.touched.extend(touched);
@@ -189,6 +193,34 @@ impl<'a> Desk<'a> {
         settings.revision += 1;
         self.revision = Some(settings.revision);
         self.put(Place::Settings, settings.to_record());
+    }
+
+    /// Lends the settings to `patch`, which makes of them what is to be done to them, and does that, which
+    /// cannot fail. A failed patch leaves them as they were.
+    pub(crate) fn patch_settings<P, T>(
+        &mut self,
+        patch: impl FnOnce(&Self, &Settings) -> Result<P, SettingsError>,
+        apply: impl FnOnce(P, &mut Settings) -> T,
+    ) -> Result<(T, &Settings), SettingsError> {
+        let unchanged = match self.patched.take() {
+            Some(settings) => Ok((settings, true)),
+            None => self.settings().map(|settings| (settings, false)),
+        };
+        let (mut settings, before) = unchanged?;
+        match patch(self, &settings) {
+            Ok(patch) => {
+                let done = apply(patch, &mut settings);
+                settings.revision += 1;
+                self.revision = Some(settings.revision);
+                self.touched.push((Place::Settings, true));
+                Ok((done, self.patched.insert(settings)))
+            }
+            Err(error) => {
+                // What was only read is not a change.
+                self.patched = before.then_some(settings);
+                Err(error)
+            }
+        }
     }
 
     /// Counts the changes of the settings; 0 when there was none.

@@ -15,6 +15,9 @@ use crate::json::Json;
 
 /// A type that a field of the settings can have.
 pub(crate) trait Field: Sized {
+    /// Whether it is a secret and nothing else.
+    const SECRET: bool = false;
+
     /// Reads `input`; `base` is what is stored in this place now, in plain text. `None` when a fault was
     /// reported.
     fn read(input: &Json, base: Option<&Json>, run: &mut Reading<'_>) -> Option<Self>;

@@ -34,29 +34,63 @@ const POINTERS: [&str; 3] = [
     "active_meta_profile",
 ];
 
+/// A patch that fits: what the parts that have rules become, and the rest as it came.
+struct Checked {
+    agent: Option<AgentSettings>,
+    conversation: Option<ConversationSettings>,
+    patch: SettingsPatch,
+}
+
+impl Checked {
+    fn apply(self, settings: &mut Settings, sent: impl Fn(&str) -> bool) {
+        let patch = self.patch;
+        if let Some(agent) = self.agent {
+            settings.agent_settings = agent;
+        }
+        if let Some(conversation) = self.conversation {
+            settings.conversation_settings = conversation;
+        }
+        if let Some(diff) = patch.misc_settings_diff {
+            merge_deep(&mut settings.misc_settings.0, &diff.0);
+        }
+        if sent("active_profile") {
+            settings.active_profile = patch.active_profile;
+        }
+        if sent("active_agent_profile_id") {
+            settings.active_agent_profile_id = patch.active_agent_profile_id;
+        }
+        if sent("active_meta_profile") {
+            settings.active_meta_profile = patch.active_meta_profile;
+        }
+        if settings.agent_settings.llm().is_none() {
+            // A foreign agent cannot choose between models.
+            settings.active_meta_profile = None;
+        }
+    }
+}
+
 impl Desk<'_> {
     /// `PATCH /api/settings`: the masked document after the change.
     ///
     /// # Errors
     /// In the order of the contract; nothing is changed then.
     pub fn patch(&mut self, body: Body<'_>) -> Result<Json, SettingsError> {
-        self.attempt(|desk| {
-            let patch: SettingsPatch = desk.read_body(body, Source::Request, |_| ())?;
-            let sent = |name: &str| body.is_some_and(|body| body.get(name).is_some());
-            let diffs = [
-                &patch.agent_settings_diff,
-                &patch.conversation_settings_diff,
-                &patch.misc_settings_diff,
-            ];
-            if diffs.iter().all(|diff| diff.is_none()) && !POINTERS.iter().any(|name| sent(name)) {
-                return Err(SettingsError::NothingGiven);
-            }
-            let llm = desk.check_pointers(&patch)?;
-            let settings = desk.settings()?;
-            let mut settings = desk.patched(settings, patch, llm, sent)?;
-            desk.put_settings(&mut settings);
-            settings.answer(Expose::Masked)
-        })
+        let patch: SettingsPatch = self.read_body(body, Source::Request, |_| ())?;
+        let sent = |name: &str| body.is_some_and(|body| body.get(name).is_some());
+        let diffs = [
+            &patch.agent_settings_diff,
+            &patch.conversation_settings_diff,
+            &patch.misc_settings_diff,
+        ];
+        if diffs.iter().all(|diff| diff.is_none()) && !POINTERS.iter().any(|name| sent(name)) {
+            return Err(SettingsError::NothingGiven);
+        }
+        let llm = self.check_pointers(&patch)?;
+        let ((), settings) = self.patch_settings(
+            |desk, before| desk.checked(before, patch, llm, sent),
+            |checked, settings| checked.apply(settings, sent),
+        )?;
+        settings.answer(Expose::Masked)
     }
 
     /// Whether what the pointers name is there; gives the model of the profile if it is to be used.
@@ -89,42 +123,31 @@ impl Desk<'_> {
         }
     }
 
-    fn patched(
+    /// All of a patch that can fail.
+    fn checked(
         &self,
-        before: Settings,
+        before: &Settings,
         patch: SettingsPatch,
         llm: Option<Json>,
         sent: impl Fn(&str) -> bool,
-    ) -> Result<Settings, SettingsError> {
-        let mut settings = before;
+    ) -> Result<Checked, SettingsError> {
         let meta = sent("active_meta_profile").then_some(&patch.active_meta_profile);
+        let mut agent = None;
         if patch.agent_settings_diff.is_some() || llm.is_some() || meta.is_some() {
-            let diff = patch.agent_settings_diff.unwrap_or_default();
+            let nothing = Anything::default();
+            let diff = patch.agent_settings_diff.as_ref().unwrap_or(&nothing);
             let meta = meta.map(|name| name.as_ref().map(Text::expose));
-            settings.agent_settings =
-                self.patched_agent(&settings.agent_settings, &diff.0, llm, meta)?;
+            agent = Some(self.patched_agent(&before.agent_settings, &diff.0, llm, meta)?);
         }
-        if let Some(diff) = patch.conversation_settings_diff {
-            settings.conversation_settings =
-                self.patched_conversation(&settings.conversation_settings, &diff.0)?;
-        }
-        if let Some(diff) = patch.misc_settings_diff {
-            merge_deep(&mut settings.misc_settings.0, &diff.0);
-        }
-        if sent("active_profile") {
-            settings.active_profile = patch.active_profile;
-        }
-        if sent("active_agent_profile_id") {
-            settings.active_agent_profile_id = patch.active_agent_profile_id;
-        }
-        if sent("active_meta_profile") {
-            settings.active_meta_profile = patch.active_meta_profile;
-        }
-        if settings.agent_settings.llm().is_none() {
-            // A foreign agent cannot choose between models.
-            settings.active_meta_profile = None;
-        }
-        Ok(settings)
+        let conversation = match &patch.conversation_settings_diff {
+            Some(diff) => Some(self.patched_conversation(&before.conversation_settings, &diff.0)?),
+            None => None,
+        };
+        Ok(Checked {
+            agent,
+            conversation,
+            patch,
+        })
     }
 
     /// Merges `diff` into the agent settings, over the model and the meta profile that pointers bring.

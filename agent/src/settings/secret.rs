@@ -8,6 +8,7 @@ use super::fault::hidden;
 use super::field::{Field, Map, Reading, Source};
 use crate::fernet::{self, Keys};
 use crate::json::{Json, Text};
+use crate::limits::MASKED_VALUE_BYTES_MAX;
 
 /// What stands for a secret that is set.
 pub const MASK: &str = "**********";
@@ -21,6 +22,8 @@ pub enum Expose<'k> {
     Plain,
     /// Fernet tokens under these keys, if there are any.
     Encrypted(&'k Keys),
+    /// Nothing: null for each one, and maps without them.
+    Absent,
 }
 
 /// What is done with a secret that is met.
@@ -53,6 +56,28 @@ impl<'k> View<'k> {
     /// Whether a token was wanted and there was no key to make it with.
     pub(crate) fn keyless(&self) -> bool {
         self.keyless.get()
+    }
+
+    /// Whether secrets are left out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        matches!(self.expose, Expose::Absent)
+    }
+
+    /// A secret as it is shown.
+    pub(crate) fn secret(&self, secret: &str) -> Json {
+        self.meet(secret);
+        match self.expose {
+            Expose::Masked => Json::text(MASK),
+            Expose::Plain => Json::text(secret),
+            Expose::Absent => Json::Null,
+            Expose::Encrypted(keys) => match keys.make(secret.as_bytes()) {
+                Some(token) => Json::Text(token),
+                None => {
+                    self.keyless.set(true);
+                    Json::Null
+                }
+            },
+        }
     }
 
     fn meet(&self, secret: &str) {
@@ -120,6 +145,8 @@ fn unopened(run: &mut Reading<'_>) -> Option<Option<Secret>> {
 }
 
 impl Field for Secret {
+    const SECRET: bool = true;
+
     /// One that is not set is read as empty; [`Option<Secret>`] and [`Secrets`] leave it out instead.
     fn read(input: &Json, base: Option<&Json>, run: &mut Reading<'_>) -> Option<Self> {
         let read = Self::read_entry(input, base, run)?;
@@ -144,6 +171,14 @@ impl Field for Secret {
         run: &mut Reading<'_>,
     ) -> Option<Option<Self>> {
         match input {
+            Json::Text(text)
+                if run.source != Source::Stored && text.expose().len() > MASKED_VALUE_BYTES_MAX =>
+            {
+                // What can't be masked is not to be used.
+                let said = format!("String should have at most {MASKED_VALUE_BYTES_MAX} bytes");
+                let fault = run.fault("string_too_long", &said, hidden(input));
+                run.refuse(fault)
+            }
             Json::Text(text) => read_text(text.expose(), base, run),
             _ => {
                 let fault = run.fault(
@@ -157,18 +192,7 @@ impl Field for Secret {
     }
 
     fn show(&self, view: &View<'_>) -> Json {
-        view.meet(self.expose());
-        match view.expose {
-            Expose::Masked => Json::text(MASK),
-            Expose::Plain => Json::text(self.expose()),
-            Expose::Encrypted(keys) => match keys.make(self.expose().as_bytes()) {
-                Some(token) => Json::Text(token),
-                None => {
-                    view.keyless.set(true);
-                    Json::Null
-                }
-            },
-        }
+        view.secret(self.expose())
     }
 
     fn veil(input: &Json) -> Json {

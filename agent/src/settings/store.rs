@@ -1,20 +1,24 @@
 //! Settings and profiles in the vault.
 //!
-//! Changes are combined: whoever gets the turn runs every call that is waiting at one [`Desk`], in order, and
-//! stores all their changes in one durable commit. So a lone PATCH costs one commit, and sixteen at once do
-//! too.
+//! Changes are combined: whoever comes first runs every call that is waiting at one [`Desk`], in order, stores
+//! all their changes in one durable commit, and wakes each caller with its own answer. So a lone PATCH costs
+//! one commit and no hand-over, and sixteen at once cost one commit too.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use strongroom_vault::audit::{Operation, Who};
+use strongroom_vault::audit::{Event, Operation, Verdict, Who};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
 
 use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
+use super::masks::{Masks, each_version};
 use super::{Expose, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
+use crate::lender::Lender;
 use crate::limits::SETTINGS_CALLS_MAX;
 use crate::openhands::{self, ExportError, ImportError, Report, State};
 
@@ -81,11 +85,19 @@ pub struct Store {
     log_completions_folder: String,
     /// Made when it is first asked for.
     agent_schema: OnceLock<Plaintext>,
-    /// Calls that wait for their turn.
-    waiting: Mutex<Vec<Job>>,
-    /// Held by whoever has the turn.
+    queue: Mutex<Queue>,
+    /// Held while changes are made: by the one caller that leads, or by whoever holds them back.
     turn: Mutex<()>,
     masked: Masked,
+    masks: OnceLock<Masks>,
+}
+
+/// Calls that nobody has begun yet.
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(Job, Thread)>,
+    /// Whether a caller is at work for all.
+    led: bool,
 }
 
 /// A call with its caller.
@@ -96,10 +108,45 @@ struct Job {
 
 /// A call that gives its answer once it is known whether its changes were stored.
 type Work = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
-type Finish = Box<dyn FnOnce(Option<&Arc<strongroom_vault::Error>>) + Send>;
+type Finish = Box<dyn FnOnce(Option<&Failure>) + Send>;
+/// Why changes were not stored: of the vault, or of the masks.
+type Failure = Arc<dyn std::error::Error + Send + Sync>;
+type Slot<T> = Mutex<Option<Result<T, SettingsError>>>;
 
-/// The answer of a call, in whoever's turn it was given.
-struct Slot<T>(Mutex<Option<Result<T, SettingsError>>>);
+/// An answer that somebody waits for. Dropped without one (a call in its batch panicked), it says so.
+struct Owed<T> {
+    /// `None` once it is given.
+    slot: Option<Arc<Slot<T>>>,
+    owner: Thread,
+}
+
+impl<T> Owed<T> {
+    fn give(&mut self, answer: impl FnOnce() -> Result<T, SettingsError>) {
+        if let Some(slot) = self.slot.take() {
+            *lock(&slot) = Some(answer());
+            self.owner.unpark();
+        }
+    }
+}
+
+impl<T> Drop for Owed<T> {
+    fn drop(&mut self) {
+        self.give(|| Err(ShelfError::new("a call of the settings ended without an answer").into()));
+    }
+}
+
+/// The lead, given to the first who waits when it ends, however it ends.
+struct Lead<'s>(&'s Mutex<Queue>);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let mut queue = lock(self.0);
+        queue.led = false;
+        if let Some((_, next)) = queue.waiting.first() {
+            next.unpark();
+        }
+    }
+}
 
 /// The masked settings as they were last shown. Nothing in them is secret.
 #[derive(Default)]
@@ -131,15 +178,16 @@ impl Store {
             vault,
             spaces: Spaces::new()?,
         };
-        let (waiting, turn, masked) = (Mutex::default(), Mutex::default(), Masked::default());
+        let (queue, turn, masked) = (Mutex::default(), Mutex::default(), Masked::default());
         Ok(Self {
             shelf,
             keys,
             agent_schema: OnceLock::new(),
             log_completions_folder,
-            waiting,
+            queue,
             turn,
             masked,
+            masks: OnceLock::new(),
         })
     }
 
@@ -160,6 +208,67 @@ impl Store {
     #[must_use]
     pub fn vault(&self) -> &Vault {
         &self.shelf.vault
+    }
+
+    /// From now on every secret of a change is known to `lender` before it is stored. The first call counts.
+    pub fn mask_with(&self, lender: Lender) {
+        self.masks.get_or_init(|| Masks::new(lender));
+    }
+
+    /// Makes all secrets that are stored known to the lender of [`mask_with`](Self::mask_with), in all versions that
+    /// the vault keeps. From then on a change whose secrets can't be masked is refused.
+    ///
+    /// # Errors
+    /// [`secrets::Error::Vault`](crate::secrets::Error::Vault) and [`Mask`](crate::secrets::Error::Mask).
+    pub fn learn_all(&self) -> Result<(), crate::secrets::Error> {
+        let Some(masks) = self.masks.get() else {
+            return Ok(());
+        };
+        let shelf = &self.shelf;
+        self.with_site(|site| masks.learn_all(&shelf.vault, &shelf.spaces, site))
+    }
+
+    /// All secrets of the settings and profiles, in all versions that the vault keeps: for a redactor elsewhere. The
+    /// audit trail says of each record with secrets that `who` read it.
+    ///
+    /// # Errors
+    /// When the vault cannot be read, or the entries not be written.
+    pub fn credentials(&self, who: &Who) -> Result<Vec<Plaintext>, strongroom_vault::Error> {
+        let VaultShelf { vault, spaces } = &self.shelf;
+        let (mut found, mut places) = (Vec::new(), BTreeSet::new());
+        self.with_site(|site| {
+            each_version(vault, spaces, site, &mut |place, secrets| {
+                if !secrets.is_empty() {
+                    places.insert(place.clone());
+                }
+                found.extend(secrets);
+            })
+        })?;
+        for place in places {
+            let (space, name) = spaces.place(&place)?;
+            vault.note(&Event {
+                who,
+                operation: Operation::Read,
+                namespace: Some(space),
+                name: Some(&name),
+                version: None,
+                verdict: Verdict::Done,
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// What makes secrets known before they are stored.
+    pub(crate) fn masks(&self) -> Option<&Masks> {
+        self.masks.get()
+    }
+
+    /// Makes the secrets of these changes known.
+    pub(crate) fn expect(&self, changes: &[Change]) -> Result<(), crate::secrets::Error> {
+        match self.masks.get() {
+            Some(masks) => self.with_site(|site| masks.expect(changes, site)),
+            None => Ok(()),
+        }
     }
 
     /// Runs a call that only reads.
@@ -221,44 +330,50 @@ impl Store {
         who: Who,
         call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
     ) -> Result<T, SettingsError> {
-        let slot = Arc::new(Slot(Mutex::new(None)));
-        let place = slot.clone();
+        let slot = Arc::new(Slot::new(None));
+        let mut owed = Owed {
+            slot: Some(slot.clone()),
+            owner: thread::current(),
+        };
         let call: Work = Box::new(move |desk| {
             let answer = call(desk);
             Box::new(move |failure| {
-                let answer = match (answer, failure) {
+                owed.give(|| match (answer, failure) {
                     (Ok(_), Some(error)) => Err(ShelfError::new(error.clone()).into()),
                     (answer, _) => answer,
-                };
-                *lock(&place.0) = Some(answer);
+                });
             })
         });
         {
-            let mut waiting = lock(&self.waiting);
-            if waiting.len() >= SETTINGS_CALLS_MAX {
+            let mut queue = lock(&self.queue);
+            if queue.waiting.len() >= SETTINGS_CALLS_MAX {
                 return Err(SettingsError::Busy);
             }
-            waiting.push(Job { who, call });
+            let job = Job { who, call };
+            queue.waiting.push((job, thread::current()));
         }
-        let turn = lock(&self.turn);
-        if let Some(answer) = lock(&slot.0).take() {
-            // Somebody who had the turn before did it.
-            return answer;
+        loop {
+            if let Some(answer) = lock(&slot).take() {
+                return answer;
+            }
+            if std::mem::replace(&mut lock(&self.queue).led, true) {
+                // Woken when the answer is there or the lead is free; spurious wake-ups only loop.
+                thread::park();
+                continue;
+            }
+            let _lead = Lead(&self.queue);
+            let _turn = lock(&self.turn);
+            let jobs = std::mem::take(&mut lock(&self.queue).waiting);
+            self.run(jobs);
         }
-        let jobs = std::mem::take(&mut *lock(&self.waiting));
-        self.run(jobs);
-        drop(turn);
-        // A call that panicked took the others' answers with it.
-        let lost = || ShelfError::new("a call of the settings ended without an answer");
-        lock(&slot.0).take().unwrap_or_else(|| Err(lost().into()))
     }
 
-    fn run(&self, jobs: Vec<Job>) {
+    fn run(&self, jobs: Vec<(Job, Thread)>) {
         let mut touched = Vec::new();
         let (finishes, changes) = self.with_site(|site| {
             let mut desk = Desk::new(&self.shelf, site);
             let mut finishes: Vec<Finish> = Vec::with_capacity(jobs.len());
-            for Job { who, call } in jobs {
+            for (Job { who, call }, _) in jobs {
                 finishes.push(call(&mut desk));
                 let places = desk.touched().into_iter();
                 touched.extend(places.map(|(place, kept)| (who.clone(), place, kept)));
@@ -268,7 +383,7 @@ impl Store {
         let failure = if changes.is_empty() {
             None
         } else {
-            self.commit(changes, touched).err().map(Arc::new)
+            self.commit(changes, touched).err()
         };
         for finish in finishes {
             finish(failure.as_ref());
@@ -279,11 +394,13 @@ impl Store {
         &self,
         changes: Vec<Change>,
         touched: Vec<(Who, Place, bool)>,
-    ) -> Result<(), strongroom_vault::Error> {
+    ) -> Result<(), Failure> {
+        self.expect(&changes).map_err(failed)?;
         let spaces = &self.shelf.spaces;
-        let mut transaction = spaces.with_changes(Transaction::new(), changes)?;
+        let transaction = spaces.with_changes(Transaction::new(), changes);
+        let mut transaction = transaction.map_err(failed)?;
         for (who, place, kept) in touched {
-            let (space, name) = spaces.place(&place)?;
+            let (space, name) = spaces.place(&place).map_err(failed)?;
             let operation = if kept {
                 Operation::Write
             } else {
@@ -295,7 +412,7 @@ impl Store {
         let mut kept = lock(&self.masked.kept);
         self.masked.generation.fetch_add(1, Ordering::AcqRel);
         *kept = None;
-        stored.map(drop)
+        stored.map(drop).map_err(failed)
     }
 
     /// Forgets what was kept of the settings, after they were changed past this store.
@@ -326,7 +443,7 @@ impl Store {
         self.with_site(|site| openhands::export(dir, state, &Site { keys, ..*site }))
     }
 
-    fn with_site<T>(&self, call: impl FnOnce(&Site<'_>) -> T) -> T {
+    pub(crate) fn with_site<T>(&self, call: impl FnOnce(&Site<'_>) -> T) -> T {
         let now = now();
         call(&Site {
             keys: &self.keys,
@@ -334,6 +451,10 @@ impl Store {
             log_completions_folder: &self.log_completions_folder,
         })
     }
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Arc::new(error)
 }
 
 impl Shown {
@@ -412,148 +533,4 @@ pub fn timestamp(time: SystemTime) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::json::Json;
-    use strongroom_vault::Options;
-
-    fn store() -> Store {
-        let vault = Vault::in_memory(&Options::default()).unwrap();
-        Store::new(vault, Keys::none(), "logs/completions".to_owned()).unwrap()
-    }
-
-    fn patch(store: &Store, body: &str) -> Result<i64, SettingsError> {
-        let body = Json::parse(body.as_bytes()).unwrap();
-        store.change(move |desk| {
-            desk.patch(Some(&body))?;
-            desk.revision()
-        })
-    }
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        let at = |seconds: u64, micros: u32| {
-            timestamp(UNIX_EPOCH + Duration::new(seconds, micros * 1_000))
-        };
-        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(at(951_782_400, 1), "2000-02-29T00:00:00.000001Z");
-        assert_eq!(at(1_735_689_599, 999_999), "2024-12-31T23:59:59.999999Z");
-    }
-
-    #[test]
-    fn every_one_of_many_writers_is_stored_and_counted() {
-        let store = store();
-        std::thread::scope(|scope| {
-            for writer in 0..8 {
-                let store = &store;
-                scope.spawn(move || {
-                    for turn in 0..20 {
-                        let body =
-                            format!(r#"{{"misc_settings_diff":{{"w{writer}":{{"t{turn}":1}}}}}}"#);
-                        patch(store, &body).unwrap();
-                    }
-                });
-            }
-        });
-        let shown = store.view(Expose::Masked).unwrap();
-        assert_eq!(shown.revision, 160);
-        let misc = Json::parse(shown.body.expose()).unwrap();
-        let misc = misc.get("misc_settings").unwrap();
-        for writer in 0..8 {
-            assert_eq!(
-                misc.get(&format!("w{writer}"))
-                    .unwrap()
-                    .as_object()
-                    .unwrap()
-                    .len(),
-                20
-            );
-        }
-        assert_eq!(store.vault().records(), 1);
-    }
-
-    #[test]
-    fn what_is_kept_of_the_settings_is_never_old() {
-        let store = store();
-        for turn in 1..5_u64 {
-            patch(
-                &store,
-                &format!(r#"{{"misc_settings_diff":{{"turn":{turn}}}}}"#),
-            )
-            .unwrap();
-            for _ in 0..2 {
-                let shown = Json::parse(store.view(Expose::Masked).unwrap().body.expose()).unwrap();
-                assert!(
-                    shown
-                        .get("misc_settings")
-                        .unwrap()
-                        .get("turn")
-                        .unwrap()
-                        .same(&Json::from(turn))
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_refused_call_stores_nothing_and_a_panic_stops_nobody() {
-        let store = store();
-        assert!(
-            patch(
-                &store,
-                r#"{"conversation_settings_diff":{"max_iterations":0}}"#
-            )
-            .is_err()
-        );
-        assert_eq!(store.vault().records(), 0);
-        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            store.change(|_| -> Result<(), SettingsError> {
-                std::panic::resume_unwind(Box::new(()))
-            })
-        }));
-        assert!(died.is_err());
-        assert_eq!(
-            patch(&store, r#"{"misc_settings_diff":{"a":1}}"#).unwrap(),
-            1
-        );
-    }
-
-    #[test]
-    fn a_stale_revision_is_refused() {
-        let store = store();
-        patch(&store, r#"{"misc_settings_diff":{"a":1}}"#).unwrap();
-        let refused = store.change(|desk| desk.expect(0));
-        assert!(matches!(refused, Err(SettingsError::Stale)));
-        assert!(store.change(|desk| desk.expect(1)).is_ok());
-    }
-
-    #[test]
-    fn each_caller_is_in_the_audit_trail_with_what_it_changed() {
-        use strongroom_vault::audit::{Filter, Order};
-        let store = store();
-        let body = Json::parse(br#"{"llm":{"model":"m"}}"#).unwrap();
-        let save = move |desk: &mut Desk<'_>| desk.save_llm_profile("fast", Some(&body)).map(drop);
-        store.change_by(Who::key("1"), save).unwrap();
-        let gone = |desk: &mut Desk<'_>| desk.delete_llm_profile("fast").map(drop);
-        store.change_by(Who::key("2"), gone).unwrap();
-        // Whoever changes nothing has no part in it.
-        let _ = store.change_by(Who::key("3"), gone);
-        let vault = store.vault();
-        let page = vault
-            .accesses(&Filter::default(), Order::OldestFirst, None, 10)
-            .unwrap();
-        let told: Vec<_> = page
-            .entries
-            .iter()
-            .map(|one| {
-                let (space, name) = (one.namespace.as_ref().unwrap(), one.name.as_ref().unwrap());
-                format!("{} {} {space}/{name}", one.who.name(), one.operation)
-            })
-            .collect();
-        let expected = [
-            "key:1 write llm-profiles/fast",
-            "key:2 delete llm-profiles/fast",
-        ];
-        assert_eq!(told, expected);
-    }
-}
+mod tests;

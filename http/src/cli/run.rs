@@ -14,20 +14,24 @@ use std::process::ExitCode;
 use clap::Args;
 use hyper::Method;
 use strongroom_agent::child::{LACKS, Launch};
+use strongroom_agent::fernet;
 use strongroom_agent::inject::{Handed, Show};
 use strongroom_agent::isolate::{Availability, Guard, Isolation};
 use strongroom_agent::lender::{Lender, NAMESPACE};
 use strongroom_agent::redact::{Redactor, ValueId};
+use strongroom_agent::settings::Store;
 use strongroom_vault::audit::{Event, Operation, Verdict, Who};
 use strongroom_vault::{Error as VaultError, Name, Plaintext, Vault};
 
 use self::relay::Streams;
 use super::road::Road;
 use super::{Failure, Place, secret};
-use crate::config::Environment;
+use crate::client::ClientError;
+use crate::config::{self, Environment};
 use crate::harden;
 use crate::routes::secrets::PURPOSE;
 use crate::server::Config;
+use crate::several;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -45,8 +49,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pass: Vec<OsString>,
     /// Whether to keep the vault's own files out of CMD's reach: auto (where the system allows it), require, off
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    isolate: Isolation,
+    /// [default: $STRONGROOM_ISOLATE, else auto]
+    #[arg(long, value_name = "WHEN")]
+    isolate: Option<Isolation>,
     #[command(flatten)]
     place: Place,
     /// The command and its arguments
@@ -66,7 +71,7 @@ pub(super) fn run(arguments: &Arguments, env: &mut Environment) -> Result<ExitCo
     let _ = harden::private();
     let dir = arguments.place.existing_dir(env)?;
     // Before any key is read: see there.
-    let guard = isolated(arguments, &dir)?;
+    let guard = isolated(arguments, env, &dir)?;
     let given = gather(arguments, env, &dir)?;
     let redactor = (!arguments.no_mask).then(|| given.redactor.clone());
     let streams = Streams::plan(redactor)?;
@@ -77,16 +82,9 @@ pub(super) fn run(arguments: &Arguments, env: &mut Environment) -> Result<ExitCo
     ))
 }
 
-fn isolated(arguments: &Arguments, dir: &Path) -> Result<Guard, Failure> {
-    let place = &arguments.place;
-    let keys = [&place.identity, &place.secret_key_file];
-    // One that is no file (a pipe of the shell's, say) is gone once it was read.
-    let keys = keys.into_iter().flatten().filter(|path| path.is_file());
-    let hidden: Vec<&Path> = std::iter::once(dir)
-        .chain(keys.map(|path| &**path))
-        .collect();
-    let guard = arguments
-        .isolate
+fn isolated(arguments: &Arguments, env: &Environment, dir: &Path) -> Result<Guard, Failure> {
+    let hidden = arguments.place.hidden(dir, env);
+    let guard = config::isolation(arguments.isolate, env)?
         .prepare(&hidden)
         .map_err(Failure::Isolation)?;
     if let Availability::Refused(refusal) = guard.availability() {
@@ -132,6 +130,18 @@ fn handed(value: Plaintext) -> Result<Handed, Failure> {
 
 /// Reads what CMD shall get, from the data directory or from the server that holds it, and lets go of both.
 fn gather(arguments: &Arguments, env: &mut Environment, dir: &Path) -> Result<Given, Failure> {
+    // Before they are taken.
+    let own = config::own_keys(env)?;
+    let given = gather_from(arguments, env, dir)?;
+    for (number, (name, key)) in own.iter().enumerate() {
+        let id = ValueId::new(name, &number.to_string());
+        let learnt = given.redactor.learn(&id, key);
+        learnt.map_err(|error| Failure::Secret(format!("{name}: {error}")))?;
+    }
+    Ok(given)
+}
+
+fn gather_from(arguments: &Arguments, env: &mut Environment, dir: &Path) -> Result<Given, Failure> {
     match arguments.place.open(env) {
         Ok(open) => {
             open.say_notes();
@@ -147,6 +157,9 @@ fn gather(arguments: &Arguments, env: &mut Environment, dir: &Path) -> Result<Gi
 
 fn from_vault(vault: &Vault, arguments: &Arguments) -> Result<Given, Failure> {
     let lender = Lender::new(vault)?;
+    let store = Store::new(vault.clone(), fernet::Keys::none(), String::new())?;
+    store.mask_with(lender.clone());
+    store.learn_all()?;
     let names = lender
         .list()?
         .into_iter()
@@ -183,25 +196,35 @@ fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> 
     let names = secret::listed(&answered)?.into_iter().map(|(name, _)| name);
     let names: Vec<String> = names.collect();
     let redactor = Redactor::new().map_err(|error| Failure::Secret(error.to_string()))?;
-    let mut learnt = |name: &str, purpose: &str| -> Result<Plaintext, Failure> {
-        let path = format!("{}?{PURPOSE}={purpose}", secret::path(name));
-        let answered = road.ask(Method::GET, &path, None)?;
-        let value = Plaintext::copy_of(&answered.body);
-        let learnt = redactor.learn(&ValueId::new(NAMESPACE, name), &value);
-        learnt.map_err(|error| Failure::Secret(format!("{name}: {error}")))?;
-        Ok(value)
+    let learn = |source, name: &str, value: &Plaintext| {
+        let learnt = redactor.learn(&ValueId::new(source, name), value);
+        learnt.map_err(|error| Failure::Secret(format!("{name}: {error}")))
     };
     if !arguments.no_mask {
         // CMD may come across one that it does not get: all are masked, as without a server.
         for name in &names {
-            match learnt(name, "mask") {
-                // One that was taken over without a value.
-                Ok(_) | Err(Failure::Refused(_)) => {}
-                Err(failure) => return Err(failure),
+            for value in several(&mut road, &secret::path_below("/local/versions", name))? {
+                learn(NAMESPACE, name, &value)?;
             }
         }
+        let credentials = several(&mut road, "/local/credentials")?;
+        for (number, value) in credentials.iter().enumerate() {
+            learn("settings", &format!("credential {}", number + 1), value)?;
+        }
     }
-    choose(arguments, &names, &redactor, |name| learnt(name, "run"))
+    let learnt = |name: &str| -> Result<Plaintext, Failure> {
+        let path = format!("{}?{PURPOSE}=run", secret::path(name));
+        let answered = road.ask(Method::GET, &path, None)?;
+        let value = Plaintext::copy_of(&answered.body);
+        learn(NAMESPACE, name, &value)?;
+        Ok(value)
+    };
+    choose(arguments, &names, &redactor, learnt)
+}
+
+fn several(road: &mut Road, path: &str) -> Result<Vec<Plaintext>, Failure> {
+    let answered = road.ask(Method::GET, path, None)?;
+    several::split(&answered.body).ok_or(Failure::Client(ClientError::Answer))
 }
 
 /// Takes the secrets that are wanted, of those that there are.

@@ -150,7 +150,12 @@ pub(super) fn listed(answered: &Answered) -> Result<Vec<(String, String)>, Failu
 
 /// The route of one secret. Whatever the name is, it stays one segment.
 pub(super) fn path(name: &str) -> String {
-    let mut path = format!("{ROUTE}/");
+    path_below(ROUTE, name)
+}
+
+/// The path of `name` below another route.
+pub(super) fn path_below(route: &str, name: &str) -> String {
+    let mut path = format!("{route}/");
     for byte in name.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => path.push(char::from(byte)),

@@ -1,11 +1,14 @@
 //! `strongroom serve`.
 
 use std::fmt::Write as _;
+use std::fs::DirBuilder;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use strongroom_agent::isolate::{Availability, Guard, Isolation};
 use tokio::runtime::Builder;
 
 use super::takeover::TakeOver;
@@ -24,6 +27,17 @@ pub(super) struct Arguments {
     /// Port to listen on; 0 takes any that is free
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Keep working directories, files and repositories to this tree
+    #[arg(long, value_name = "DIR")]
+    workspace_root: Option<PathBuf>,
+    /// Whether to keep the vault's own files out of the agent's reach: auto (where the system allows it), require, off
+    /// [default: $STRONGROOM_ISOLATE, else auto]
+    #[arg(long, value_name = "WHEN")]
+    isolate: Option<Isolation>,
+    /// Look up no secret at an address of this machine or of a private network [default:
+    /// $STRONGROOM_LOOKUP_DENY_PRIVATE]
+    #[arg(long)]
+    lookup_deny_private: bool,
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
@@ -74,7 +88,9 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     let mut notes: Vec<String> = harden().into_iter().map(str::to_owned).collect();
     notes.extend(arguments.foreign.notes().into_iter().map(str::to_owned));
     notes.extend_from_slice(env.notes());
-    let config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
+    let mut config = config::server(arguments.host.as_deref(), arguments.port, &mut env)?;
+    config.workspace_root.clone_from(&arguments.workspace_root);
+    config.lookup.deny_private |= arguments.lookup_deny_private;
     let open_to_all = config.keys.is_empty();
     let runtime = Builder::new_current_thread()
         .enable_io()
@@ -86,6 +102,10 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     config.check().map_err(Failure::Bind)?;
     let dir = arguments.place.dir(&env)?;
     let found = TakeOver::find(&dir, &config)?;
+    config.guard = guard(arguments, &env, &dir)?;
+    let hidden = arguments.place.hidden(&dir, &env).into_iter();
+    config.hidden = hidden.map(Path::to_owned).collect();
+    let isolation = config.guard.availability();
     // A key that can't be had leaves the directory as it was.
     let unlock = arguments.place.unlock(&mut env)?;
     let options = config::vault_options(&arguments.trail, &env)?;
@@ -101,7 +121,8 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
         let server = Server::bind(config, open.vault.clone())
             .await
             .map_err(Failure::Bind)?;
-        say(&greeting(server.local_addr(), &open, open_to_all, &notes));
+        let address = server.local_addr();
+        say(&greeting(address, &open, open_to_all, &isolation, &notes));
         if let Some(report) = &report {
             say(&told(report));
         }
@@ -113,11 +134,32 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     served
 }
 
+/// What the agent's commands are put behind; made before a key of the vault is in memory. What is covered has to be
+/// there, so a first start makes the directory of the data here.
+fn guard(arguments: &Arguments, env: &Environment, dir: &Path) -> Result<Guard, Failure> {
+    let isolation = config::isolation(arguments.isolate, env)?;
+    let made = isolation != Isolation::Off && !dir.exists();
+    if made {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let built = builder.recursive(true).create(dir);
+        built.map_err(|error| Failure::System("can't make the data directory", error))?;
+    }
+    let guard = isolation.prepare(&arguments.place.hidden(dir, env));
+    if made && guard.is_err() {
+        // Nothing is left of a start that was none.
+        let _ = std::fs::remove_dir(dir);
+    }
+    guard.map_err(Failure::Isolation)
+}
+
 /// What a person has to know, and nothing secret.
 fn greeting(
     address: SocketAddr,
-    Open { opened, dir, .. }: &Open,
+    Open { vault, opened, dir }: &Open,
     open_to_all: bool,
+    isolation: &Availability,
     notes: &[String],
 ) -> String {
     let mut text = format!("Starting OpenHands Agent Server on {address}\n");
@@ -156,6 +198,13 @@ fn greeting(
     } else {
         "Access: send a session key (SESSION_API_KEY or OH_SESSION_API_KEYS) in the header X-Session-API-Key."
     });
+    if !vault.keys_are_locked() {
+        text.push_str(
+            "\nNote: the system does not lock the memory of the vault's keys, so they may be written to swap; allow it \
+             some 64 KiB (ulimit -l, LimitMEMLOCK=).",
+        );
+    }
+    let _ = write!(text, "\nIsolation of the agent: {isolation}.");
     for note in notes {
         let _ = write!(text, "\nNote: {note}.");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use strongroom_agent::json::Json;
 use strongroom_vault::Plaintext;
@@ -19,6 +19,8 @@ pub struct Environment {
     /// What a variable `NAME_IS_NONE` or a null in the file sets to nothing.
     null: Vec<&'static str>,
     notes: Vec<String>,
+    /// The configuration file that was read.
+    file: Option<PathBuf>,
 }
 
 /// Every variable that is read; those with `true` also as `NAME_0`, `NAME_1` and so on.
@@ -31,6 +33,7 @@ const VARIABLES: &[(&str, bool)] = &[
     ("OH_ALLOW_CORS_ORIGINS", true),
     ("OH_ALLOW_CORS_ORIGIN_REGEX", false),
     ("OH_WEB_URL", false),
+    ("OH_INTERNAL_SERVER_URL", false),
     ("OPENHANDS_AGENT_SERVER_CONFIG_PATH", false),
     ("DEBUG", false),
     ("DOCKER_HOST_ADDR", false),
@@ -38,6 +41,8 @@ const VARIABLES: &[(&str, bool)] = &[
     ("LOG_JSON", false),
     ("LOG_LEVEL", false),
     ("LOG_TO_FILE", false),
+    ("STRONGROOM_ISOLATE", false),
+    ("STRONGROOM_LOOKUP_DENY_PRIVATE", false),
     ("OPENHANDS_BUILD_GIT_SHA", false),
     ("OPENHANDS_BUILD_GIT_REF", false),
     ("STRONGROOM_AUDIT", false),
@@ -101,6 +106,7 @@ impl Environment {
             from_file: Vec::new(),
             null,
             notes: Vec::new(),
+            file: None,
         }
     }
 
@@ -110,7 +116,8 @@ impl Environment {
     /// A file that can't be read, or holds something else.
     pub fn with_file(mut self) -> Result<Self, Unusable> {
         let named = self.path("OPENHANDS_AGENT_SERVER_CONFIG_PATH")?;
-        let Some(content) = file::read(named.as_deref())? else {
+        let path = file::path(named.as_deref());
+        let Some(content) = file::read(path)? else {
             if named.is_some() {
                 let note =
                     "there is no configuration file where OPENHANDS_AGENT_SERVER_CONFIG_PATH says";
@@ -119,6 +126,7 @@ impl Environment {
             return Ok(self);
         };
         let (fields, notes) = file::fields(&content)?;
+        self.file = Some(path.to_owned());
         self.notes.extend(notes);
         for field in fields {
             let name = field.variable;
@@ -141,6 +149,12 @@ impl Environment {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The configuration file that was read, which may hold keys.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Whether the file gave `name`.
@@ -179,6 +193,7 @@ impl Environment {
             from_file: Vec::new(),
             null: Vec::new(),
             notes: Vec::new(),
+            file: None,
         };
         { copies }.list(name)
     }

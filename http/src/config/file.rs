@@ -65,9 +65,13 @@ pub(super) struct Field {
     pub(super) values: Option<Vec<(usize, Plaintext)>>,
 }
 
-/// Reads the file at `named`, or at its usual place; `None` if there is none.
-pub(super) fn read(named: Option<&Path>) -> Result<Option<Plaintext>, Unusable> {
-    let path = named.unwrap_or(Path::new(DEFAULT));
+/// Where the file is: at `named`, or at its usual place.
+pub(super) fn path(named: Option<&Path>) -> &Path {
+    named.unwrap_or(Path::new(DEFAULT))
+}
+
+/// Reads the file; `None` if there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Plaintext>, Unusable> {
     let opened = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.and_then(|file| Ok((file.metadata()?, file))),
@@ -165,7 +169,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_none_and_a_directory_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(read(Some(&dir.path().join("none"))).unwrap().is_none());
-        assert!(read(Some(dir.path())).is_err());
+        assert!(read(&dir.path().join("none")).unwrap().is_none());
+        assert!(read(dir.path()).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use strongroom_agent::json::{Json, Object};
 
-use super::{ROUTES, Route};
+use super::{ROUTES, Reads, Route};
 use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
@@ -61,8 +61,13 @@ fn operation(route: &Route) -> Json {
     if !parameters.is_empty() {
         operation.insert("parameters", parameters);
     }
-    if route.body_bytes_max.is_some() {
-        let content = object([("application/json", object([]))]);
+    let kind = match route.reads {
+        Reads::Nothing => None,
+        Reads::Whole(_) => Some("application/json"),
+        Reads::Stream => Some("multipart/form-data"),
+    };
+    if let Some(kind) = kind {
+        let content = object([(kind, object([]))]);
         operation.insert(
             "requestBody",
             object([("required", Json::Bool(true)), ("content", content)]),
@@ -124,7 +129,7 @@ mod tests {
             );
             assert_eq!(
                 operation.get("requestBody").is_some(),
-                route.body_bytes_max.is_some()
+                route.reads != Reads::Nothing
             );
             assert_eq!(
                 operation.get("parameters").is_some(),

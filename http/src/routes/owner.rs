@@ -1,11 +1,17 @@
 //! What only the owner of the data may ask for: the commands on the vault as a whole.
 
 use strongroom_agent::json::{Json, Object};
+use strongroom_vault::audit::Operation;
+use strongroom_vault::{Error as VaultError, Name};
 
 use crate::call::Call;
 use crate::error::{Error, Refusal};
 use crate::reply::{self, Reply};
+use crate::several;
 use crate::transfer::Order;
+
+/// What the audit trail names as the tool where values are read to be masked by another process.
+const MASKING: &str = "mask";
 
 /// `GET /local/verify`: reads everything; `{"clean": BOOL, "report": TEXT}`.
 pub async fn verify(call: Call) -> Result<Reply, Error> {
@@ -36,4 +42,33 @@ pub async fn transfer(mut call: Call) -> Result<Reply, Error> {
     let mut answer = Object::with_capacity(1);
     answer.insert("text", Json::text(&text));
     Ok(reply::json(&Json::Object(answer)))
+}
+
+/// `GET /local/credentials`: what is secret in the settings and profiles, in all versions that are kept, for `run`, which
+/// masks it; as [`several`] values.
+pub async fn credentials(call: Call) -> Result<Reply, Error> {
+    let (store, who) = (call.state.settings.clone(), call.who.with(MASKING));
+    let values = call
+        .state
+        .pool
+        .work(move || store.credentials(&who))
+        .await?;
+    Ok(reply::value(several::joined(&values)))
+}
+
+/// `GET /local/versions/{name}`: the values of a secret, those before the present one too; as [`several`] values.
+pub async fn versions(call: Call) -> Result<Reply, Error> {
+    let name = Name::new(&call.value(0))?;
+    let (state, who) = (call.state, call.who.with(MASKING));
+    let (lender, secret) = (state.gate.lender().clone(), name.clone());
+    let read = move || {
+        let present = lender.vault().describe(lender.namespace(), &secret)?;
+        let version = present.map(|present| present.version);
+        Ok::<_, VaultError>((version, lender.versions(&secret)?))
+    };
+    let (version, values) = state.pool.work(read).await?;
+    state
+        .note_read(&who, Operation::Read, &state.secrets, &name, version)
+        .await?;
+    Ok(reply::value(several::joined(&values)))
 }

@@ -10,6 +10,7 @@ use strongroom_vault::{
 use crate::auth::Caller;
 use crate::call::{Call, State};
 use crate::error::{Error, Flaw, Refusal};
+use crate::failpoint;
 use crate::limits::{
     DESCRIPTION_BYTES_MAX, LIST_IN_PLACE_RECORDS, LIST_PAGE_RECORDS, OPEN_IN_PLACE_BYTES_MAX,
     SECRET_BYTES_MAX,
@@ -18,7 +19,7 @@ use crate::reply::{self, Reply};
 
 /// What stands for a secret in answers; as a value it would mean that someone sent such an answer back.
 const MASK: &str = "**********";
-/// The parameter in which a command of the owner says what it reads a value for: `run`, or `mask`.
+/// The parameter in which a command of the owner says what it reads a value for: `run`.
 pub(crate) const PURPOSE: &str = "for";
 /// What stands for input that is not shown.
 const REDACTED: &str = "<redacted>";
@@ -65,14 +66,18 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
     let store = call.state.settings.clone();
     let check = move |json: &Json| Sent::check(json, store.keys());
     let (Sent { name, put }, room) = call.json(check).await?;
+    failpoint::reached("put");
     let mut answer = Object::with_capacity(2);
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
     let (vault, secrets) = target(&call.state);
-    let who = call.who;
+    let (lender, who) = (call.state.gate.lender().clone(), call.who);
     call.state
         .pool
         .write(move || {
+            failpoint::reached("put in the pool");
+            // Masked before anyone can read it. One that can't be masked is stored all the same, and not lent.
+            let _ = lender.expect(&name, &put.value);
             let transaction = Transaction::new().put(&secrets, &name, put);
             let written = vault.commit(transaction.by(&who));
             drop(room);
@@ -101,6 +106,7 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
                 .await?
         }
     };
+    failpoint::reached("get");
     // One that was imported without a value is listed and has nothing to give.
     let value = value.filter(|value| !value.bytes.is_empty());
     let version = value.as_ref().map(|value| value.version);
@@ -120,7 +126,6 @@ fn purpose(call: &Call) -> (Operation, Who) {
     };
     match said.as_deref() {
         Some("run") => (Operation::Inject, who.with("run")),
-        Some("mask") => (Operation::Read, who.with("mask")),
         _ => (Operation::Read, who),
     }
 }

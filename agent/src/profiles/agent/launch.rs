@@ -11,18 +11,12 @@ use crate::settings::field::{Field, Reading, Source};
 use crate::settings::llm::Llm;
 use crate::settings::secret::{Expose, View};
 use crate::settings::{Body, Desk, MASK, Settings, SettingsError};
+use crate::tool::TOOLS;
 
-/// The tools that conversations here have.
-const TOOLS: &[&str] = &[
-    "terminal",
-    "file_editor",
-    "task_tracker",
-    "think",
-    "finish",
-    "switch_llm",
-];
+/// No tool by itself: a conversation has it if there are models to choose from.
+const SWITCH_LLM: &str = "switch_llm";
 /// Those that a profile without a list of its own gets.
-const DEFAULT_TOOLS: [&str; 4] = ["terminal", "file_editor", "task_tracker", "switch_llm"];
+const DEFAULT_TOOLS: [&str; 4] = ["terminal", "file_editor", "task_tracker", SWITCH_LLM];
 /// Left out where there is no browser, which is here always.
 const BROWSER: &str = "browser_tool_set";
 
@@ -89,6 +83,40 @@ impl Desk<'_> {
         };
         let resolved = tree.and_then(|tree| self.resolved(tree, &settings, &mut report));
         Ok(report.shown(&profile, resolved))
+    }
+
+    /// What a conversation begins with by the profile of this id: the settings, and how they are remembered.
+    ///
+    /// # Errors
+    /// For an id that is unknown, and for a profile that something is missing for.
+    pub(crate) fn launch(&self, id: &str) -> Result<(AgentSettings, Object), SettingsError> {
+        let unknown = || SettingsError::UnknownAgentProfileId(id.to_owned());
+        let name = super::name_of_id(self, id)?.ok_or_else(unknown)?;
+        let profile = load(self, &name)?.ok_or_else(unknown)?;
+        let settings = self.settings()?;
+        let mut report = Report::default();
+        report.servers(&profile, &settings);
+        let tree = match &profile {
+            AgentProfile::OpenHands(profile) => self.own(profile, &settings, &mut report)?,
+            AgentProfile::Acp(profile) => foreign(profile, &mut report),
+        };
+        let read = tree.and_then(|tree| self.fitted(tree, &settings, &mut report));
+        let Some(read) = read else {
+            let mut run = Reading::new(self.site, Source::Stored, "body");
+            let why = report.errors.join("; ");
+            run.at_name("agent_profile_id", |run| {
+                run.refuse_value::<()>(&why, Json::text(id))
+            });
+            return Err(SettingsError::Fields(run.faults));
+        };
+        let shown = profile.shown();
+        let member = |name: &str| shown.get(name).map_or(Json::Null, Json::duplicate);
+        let mut launched = Object::with_capacity(4);
+        launched.insert("agent_profile_id", Json::text(id));
+        launched.insert("revision", member("revision"));
+        launched.insert("secret_refs", member("secret_refs"));
+        launched.insert("llm_profile_ref", Json::Null);
+        Ok((read, launched))
     }
 
     /// The settings of our own agent, but for the servers; `None` when something is missing.
@@ -218,7 +246,18 @@ impl Desk<'_> {
     }
 
     /// The settings as they are shown: typed, complete, masked.
-    fn resolved(&self, mut tree: Object, settings: &Settings, report: &mut Report) -> Option<Json> {
+    fn resolved(&self, tree: Object, settings: &Settings, report: &mut Report) -> Option<Json> {
+        let read = self.fitted(tree, settings, report)?;
+        Some(read.show(&View::new(Expose::Masked)))
+    }
+
+    /// The settings with their servers, typed.
+    fn fitted(
+        &self,
+        mut tree: Object,
+        settings: &Settings,
+        report: &mut Report,
+    ) -> Option<AgentSettings> {
         let all = settings.agent_settings.mcp_servers();
         let mut servers = Object::with_capacity(report.servers.len());
         for name in &report.servers {
@@ -234,7 +273,7 @@ impl Desk<'_> {
                 .errors
                 .push("Failed to build agent settings: the parts do not fit together".to_owned());
         }
-        Some(read?.show(&View::new(Expose::Masked)))
+        read
     }
 }
 
@@ -325,7 +364,9 @@ impl Report {
             None => vec![BROWSER],
             Some(tools) => tools.iter().map(|tool| tool.name.expose()).collect(),
         };
-        let unusable = names.into_iter().filter(|name| !TOOLS.contains(name));
+        let usable =
+            |name: &str| name == SWITCH_LLM || TOOLS.iter().any(|tool| tool.spec.name == name);
+        let unusable = names.into_iter().filter(|name| !usable(name));
         self.unusable_tools = unusable.map(str::to_owned).collect();
         let failing = self.unusable_tools.iter().filter(|name| *name != BROWSER);
         let failing: Vec<&str> = failing.map(String::as_str).collect();

@@ -139,7 +139,10 @@ impl<T: Field> Field for Map<T> {
     fn show(&self, view: &View<'_>) -> Json {
         let mut members = Object::with_capacity(self.0.len());
         for (name, value) in self.iter() {
-            members.put(Text::copy_of(name), value.show(view));
+            let shown = value.show(view);
+            if !(view.leaves_out() && T::SECRET) {
+                members.put(Text::copy_of(name), shown);
+            }
         }
         members.into()
     }

@@ -1,0 +1,120 @@
+//! What a run knows of its conversation's log: the messages for the model, and whether it goes round in circles.
+//! Everything blocks.
+
+use super::event::{Body, Event, Role};
+use super::history::{History, Seen, condensed, text_of};
+use super::stuck::{Stuck, Thresholds, print};
+use super::{Error, Journal, Source};
+use crate::limits::HISTORY_PAGE_EVENTS;
+use crate::tool::Observation;
+
+/// What a run knows of the log up to some event.
+pub struct Machine {
+    /// What the model is told.
+    pub history: History,
+    /// Whether it repeats itself.
+    pub stuck: Stuck,
+    /// Events that are taken up.
+    pub seen: u64,
+    /// A condensation is wished for, and has not been made.
+    pub condense: bool,
+    /// What tools take up after a restart: the newest task list.
+    pub past: Option<Observation>,
+    message_chars_max: usize,
+}
+
+impl Machine {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new(message_chars_max: usize, thresholds: Thresholds) -> Self {
+        Self {
+            history: History::new(message_chars_max),
+            stuck: Stuck::new(thresholds),
+            seen: 0,
+            condense: false,
+            past: None,
+            message_chars_max,
+        }
+    }
+
+    /// Takes up what is new in the log.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn follow(&mut self, journal: &Journal) -> Result<(), Error> {
+        let len = journal.len();
+        while self.seen < len {
+            let until = len.min(self.seen + HISTORY_PAGE_EVENTS);
+            for event in journal.events().read(self.seen..until)? {
+                self.add(journal, &event)?;
+            }
+            self.seen = until;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, journal: &Journal, event: &Event) -> Result<(), Error> {
+        self.watch(event);
+        if !self.history.add(event) {
+            return Ok(());
+        }
+        let Body::Condensation(condensation) = &event.body else {
+            return Ok(());
+        };
+        self.condense = false;
+        let mut history = History::new(self.message_chars_max);
+        for seen in condensed(self.history.view(), condensation) {
+            match seen {
+                Seen::Summary(text) => history.summary(&text),
+                Seen::Event(id, _) => {
+                    // None of those that are left is a condensation.
+                    if let Some(event) = journal.events().event(id)? {
+                        let _ = history.add(&event);
+                    }
+                }
+            }
+        }
+        self.history = history;
+        Ok(())
+    }
+
+    fn watch(&mut self, event: &Event) {
+        match &event.body {
+            Body::Message(message) => match (event.source, message.llm_message.role) {
+                (Source::User, _) => self.stuck.user_spoke(),
+                (Source::Agent, Role::Assistant) => self.stuck.agent_spoke(),
+                _ => {}
+            },
+            Body::Action(action) => {
+                let call = &action.tool_call;
+                self.stuck.action(print(&[
+                    &call.name,
+                    &call.arguments,
+                    &text_of(&action.thought),
+                ]));
+            }
+            Body::Observation(seen) => {
+                if matches!(&seen.observation, Observation::TaskTracker(_)) {
+                    self.past = Some(seen.observation.clone());
+                }
+                let told = text_of(&seen.observation.for_model());
+                self.stuck.outcome(print(&[&seen.tool_name, &told]), false);
+            }
+            Body::AgentError(error) => {
+                self.stuck
+                    .outcome(print(&[&error.tool_name, &error.error]), true);
+            }
+            Body::UserReject(_) => self.stuck.user_spoke(),
+            Body::CondensationRequest => self.condense = true,
+            Body::SystemPrompt(_)
+            | Body::Pause
+            | Body::Interrupt
+            | Body::ConversationError(_)
+            | Body::StateUpdate(_)
+            | Body::ServerError(_)
+            | Body::Condensation(_)
+            | Body::CondensationSummary(_)
+            | Body::StreamingDelta(_) => {}
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! All conversations: made, found, listed, forked and deleted.
+//!
+//! What a conversation holds is in the vault; a record in the namespace `conversations` says that it is there. In memory are
+//! a small row for each, and those that were asked for lately. Nothing is read before the first call, which then also
+//! settles what a crash left behind.
+
+mod asking;
+mod fork;
+mod list;
+mod loading;
+mod making;
+mod recover;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use strongroom_vault::audit::Who;
+use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+pub use list::{Sort, Wanted};
+
+use super::info::{Form, info};
+use super::journal::Space;
+use super::request::{self, Patch, Setup};
+use super::run::blocking;
+use super::{Body, Error, Id, Journal, Runner, Source, Status};
+use crate::isolate::Guard;
+use crate::json::{Json, Object};
+use crate::limits::STOP_SECONDS_MAX;
+use crate::llm::{ConfigError, Llm};
+use crate::secrets::{Resolver, Secrets};
+use crate::settings::Store;
+use crate::settings::field;
+
+/// Makes models of their settings.
+pub trait Models: Send + Sync {
+    /// The model that an `llm` object describes. Asks nobody.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for one that can't be asked.
+    fn open(&self, llm: &Object) -> Result<Arc<dyn Llm>, ConfigError>;
+}
+
+/// Says where a conversation may work: the directory as it is to be used, or why it may not.
+pub type Confine = Box<dyn Fn(&Path) -> Result<PathBuf, &'static str> + Send + Sync>;
+
+/// What all conversations are made of.
+pub struct Parts {
+    /// Where they are kept.
+    pub vault: Vault,
+    /// Settings and profiles.
+    pub settings: Arc<Store>,
+    /// What resolves their secrets.
+    pub resolver: Arc<Resolver>,
+    /// Makes their models.
+    pub models: Arc<dyn Models>,
+    /// What their children run behind.
+    pub guard: Guard,
+    /// Directories and files that no tool may touch.
+    pub hidden: Vec<PathBuf>,
+    /// The server's own address, for sources whose URL is a path.
+    pub base_url: String,
+    /// Variables of their shells beyond the ordinary ones.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where they may work.
+    pub confine: Confine,
+    /// Takes what an operator should know. Holds no secret.
+    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// All conversations. Clones are the same.
+#[derive(Clone)]
+pub struct Conversations(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) parts: Parts,
+    index: Namespace,
+    table: Mutex<Table>,
+    ready: OnceCell<()>,
+    /// Held while one is loaded or made under an id that a client chose, so that it happens once.
+    loading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<Id, Row>,
+    loaded: HashMap<Id, Seat>,
+}
+
+/// What is known of each conversation without loading it.
+struct Row {
+    created_at: String,
+    updated_at: String,
+    status: Status,
+}
+
+struct Seat {
+    conversation: Conversation,
+    used: Instant,
+}
+
+/// One conversation, loaded. Clones are the same.
+#[derive(Clone)]
+pub struct Conversation(Arc<Loaded>);
+
+struct Loaded {
+    journal: Arc<Journal>,
+    secrets: Secrets,
+    runner: Runner,
+    shared: Arc<Shared>,
+}
+
+/// What the record of a conversation in the index says.
+const HERE: &[u8] = b"here";
+const GOING: &[u8] = b"going";
+
+impl Conversation {
+    /// Its log and state.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.0.journal
+    }
+
+    /// Its secrets.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    /// What runs it.
+    #[must_use]
+    pub fn runner(&self) -> &Runner {
+        &self.0.runner
+    }
+
+    /// The value of a `full_state` event.
+    #[must_use]
+    pub fn full_state(&self) -> super::Raw {
+        (self.0.runner.parts().full_state)(&self.0.journal.state())
+    }
+
+    /// The resource.
+    ///
+    /// # Errors
+    /// When its agent can't be read.
+    pub async fn info(&self, form: Form) -> Result<Json, Error> {
+        let this = self.clone();
+        blocking(move || this.info_now(form)).await?
+    }
+
+    fn info_now(&self, form: Form) -> Result<Json, Error> {
+        let setup = self.0.shared.setup(self.0.journal.id())?;
+        let (state, secrets) = (self.0.journal.state(), self.0.secrets.list());
+        Ok(info(self.0.journal.id(), &state, &setup, &secrets, form))
+    }
+
+    /// Changes title and tags: the body of a PATCH.
+    ///
+    /// # Errors
+    /// [`Error::Fields`]; those of a commit.
+    pub async fn patch(&self, body: Option<Json>) -> Result<(), Error> {
+        let this = self.clone();
+        blocking(move || {
+            let patch: Patch = this.read(body.as_ref(), field::Source::Stored)?;
+            this.0.journal.commit(|draft| {
+                if let Some(title) = &patch.title {
+                    draft.state.title = Some(title.expose().to_owned());
+                }
+                if let Some(tags) = patch.tags {
+                    draft.state.tags = tags.0;
+                    let tags = Body::state("tags", &draft.state.tags);
+                    draft.push(Source::Environment, tags);
+                }
+            })?;
+            Ok(())
+        })
+        .await?
+    }
+
+    /// Adds and replaces secrets: the body of `POST .../secrets`.
+    ///
+    /// # Errors
+    /// [`Error::Fields`]; what is wrong with a source.
+    pub async fn set_secrets(
+        &self,
+        body: Option<Json>,
+        by: &crate::source::Holder,
+    ) -> Result<(), Error> {
+        let (this, by) = (self.clone(), by.clone());
+        blocking(move || {
+            let given: request::SetSecrets =
+                this.read(body.as_ref(), field::Source::ProfileRequest)?;
+            let settings = given.settings(&this.0.shared.parts.base_url);
+            Ok(this.0.secrets.set(settings, &by)?)
+        })
+        .await?
+    }
+
+    /// Reads a body of one of the conversation's routes.
+    pub(super) fn read<T: field::Field>(
+        &self,
+        body: Option<&Json>,
+        source: field::Source,
+    ) -> Result<T, Error> {
+        let settings = &self.0.shared.parts.settings;
+        settings.with_site(|site| request::read(body, site, source))
+    }
+
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+            && !self.0.runner.is_running()
+            && self.0.journal.hub().subscribers() == 0
+    }
+}
+
+impl Conversations {
+    /// All conversations in the vault. Reads nothing yet.
+    ///
+    /// # Errors
+    /// None in practice: the name of the namespace is in order.
+    pub fn new(parts: Parts) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Shared {
+            parts,
+            index: Namespace::new("conversations")?,
+            table: Mutex::default(),
+            ready: OnceCell::new(),
+            loading: tokio::sync::Mutex::new(()),
+        })))
+    }
+
+    /// Reads the index and settles what a crash left behind, once.
+    async fn ready(&self) -> Result<(), Error> {
+        let read = || async {
+            let shared = Arc::clone(&self.0);
+            blocking(move || shared.recover()).await?
+        };
+        self.0.ready.get_or_try_init(read).await.copied()
+    }
+
+    /// Deletes one: ends what runs, and erases all its records. What it made stays.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]; the vault's. Then the erasure goes on at the next start.
+    pub async fn delete(&self, id: Id) -> Result<(), Error> {
+        self.ready().await?;
+        let seat = {
+            let mut table = self.0.table();
+            table.rows.remove(&id).ok_or(Error::Unknown)?;
+            table.loaded.remove(&id)
+        };
+        if let Some(seat) = seat {
+            seat.conversation.0.runner.stop().await;
+            seat.conversation.0.journal.hub().close();
+        }
+        let shared = Arc::clone(&self.0);
+        blocking(move || shared.erase(id)).await?
+    }
+
+    /// Ends what runs, for a server that stops: within [`STOP_SECONDS_MAX`].
+    pub async fn stop(&self) {
+        let seats: Vec<Conversation> = {
+            let mut table = self.0.table();
+            table
+                .loaded
+                .drain()
+                .map(|(_, seat)| seat.conversation)
+                .collect()
+        };
+        let mut ending = JoinSet::new();
+        for conversation in seats {
+            ending.spawn(async move {
+                conversation.0.runner.stop().await;
+                conversation.0.journal.hub().close();
+            });
+        }
+        let all = async { while ending.join_next().await.is_some() {} };
+        // Whoever has not ended by then is settled at the next start.
+        let _ = tokio::time::timeout(Duration::from_secs(STOP_SECONDS_MAX), all).await;
+    }
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What stays the same of a conversation, with its agent's secrets.
+    pub(super) fn setup(&self, id: Id) -> Result<Setup, Error> {
+        let space = Space::of(id)?;
+        let damaged = || Error::Damaged("the agent", "it is not what was written");
+        let record = self
+            .parts
+            .vault
+            .value(&space.namespace, &space.agent)?
+            .ok_or(Error::Unknown)?;
+        let json = Json::parse(record.bytes.expose()).map_err(|_| damaged())?;
+        let read = |site: &crate::settings::Site<'_>| {
+            request::read(Some(&json), site, field::Source::Stored)
+        };
+        self.parts.settings.with_site(read).map_err(|_| damaged())
+    }
+
+    /// A transaction that says in the index what `id` is.
+    fn marked(&self, id: Id, mark: &[u8]) -> Result<Transaction, Error> {
+        let name = Name::new(&id.hex())?;
+        Ok(Transaction::new().put(&self.index, &name, Put::of(Plaintext::copy_of(mark))))
+    }
+
+    /// Erases a conversation: from the first step on it is going, and after the last one nothing of it is there.
+    fn erase(&self, id: Id) -> Result<(), Error> {
+        let vault = &self.parts.vault;
+        vault.commit(self.marked(id, GOING)?)?;
+        let space = Space::of(id)?;
+        self.clear(&space.secrets)?;
+        let last = space.erase(Transaction::new());
+        vault.commit(last.delete(&self.index, &Name::new(&id.hex())?, Expect::Any))?;
+        Ok(())
+    }
+
+    /// Deletes all records of a namespace.
+    fn clear(&self, namespace: &Namespace) -> Result<(), Error> {
+        let vault = &self.parts.vault;
+        loop {
+            let page = vault.list(namespace, None, crate::limits::LENDER_PAGE_RECORDS)?;
+            if page.records.is_empty() {
+                return Ok(());
+            }
+            let all = page.records.iter().fold(Transaction::new(), |all, record| {
+                all.delete(namespace, &record.name, Expect::Any)
+            });
+            vault.commit(all.by(&Who::server().with("remove")))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Which conversations are in memory: those that were asked for lately.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Conversation, Conversations, Loaded, Row, Seat, Shared, Table};
+use crate::conversation::info::Fixed;
+use crate::conversation::masks::Hiding;
+use crate::conversation::outfit::Outfit;
+use crate::conversation::request::Setup;
+use crate::conversation::run::{Parts, blocking};
+use crate::conversation::stuck::Thresholds;
+use crate::conversation::{Error, Id, Journal, Runner};
+use crate::json::Json;
+use crate::limits::{CONVERSATION_IDLE_SECONDS, CONVERSATIONS_LOADED_MAX};
+use crate::secrets::Secrets;
+use crate::settings::field::Field;
+use crate::settings::secret::{Expose, View};
+use crate::tool;
+
+impl Conversations {
+    /// One conversation, loaded if it is not.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]; [`Error::Busy`] when too many are in use; those of reading it.
+    pub async fn get(&self, id: Id) -> Result<Conversation, Error> {
+        self.ready().await?;
+        if let Some(found) = self.0.seated(id)? {
+            return Ok(found);
+        }
+        let _loading = self.0.loading.lock().await;
+        if let Some(found) = self.0.seated(id)? {
+            return Ok(found);
+        }
+        let shared = Arc::clone(&self.0);
+        let conversation = blocking(move || shared.load(id)).await??;
+        self.0.seat(id, conversation)
+    }
+}
+
+impl Shared {
+    /// The conversation, if it is loaded; whoever is not there at all is unknown.
+    fn seated(&self, id: Id) -> Result<Option<Conversation>, Error> {
+        let mut table = self.table();
+        if let Some(seat) = table.loaded.get_mut(&id) {
+            seat.used = Instant::now();
+            return Ok(Some(seat.conversation.clone()));
+        }
+        match table.rows.contains_key(&id) {
+            true => Ok(None),
+            false => Err(Error::Unknown),
+        }
+    }
+
+    /// Keeps a loaded conversation in memory, and lets go of idle ones.
+    pub(super) fn seat(&self, id: Id, conversation: Conversation) -> Result<Conversation, Error> {
+        let mut table = self.table();
+        table.make_room();
+        if table.loaded.len() >= CONVERSATIONS_LOADED_MAX {
+            return Err(Error::Busy);
+        }
+        let row = Row::of(&conversation.0.journal.state());
+        table.rows.insert(id, row);
+        let seat = Seat {
+            conversation: conversation.clone(),
+            used: Instant::now(),
+        };
+        table.loaded.insert(id, seat);
+        Ok(conversation)
+    }
+
+    fn load(self: &Arc<Self>, id: Id) -> Result<Conversation, Error> {
+        let space = crate::conversation::journal::Space::of(id)?;
+        let secrets = Secrets::open(&space.secrets, &id.to_string(), &self.parts.resolver)?;
+        let journal =
+            Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
+        let setup = self.setup(id)?;
+        self.assembled(journal, secrets, &setup)
+    }
+
+    /// Puts a conversation together.
+    pub(super) fn assembled(
+        self: &Arc<Self>,
+        journal: Arc<Journal>,
+        secrets: Secrets,
+        setup: &Setup,
+    ) -> Result<Conversation, Error> {
+        let outfit = self.outfit(setup)?;
+        let directory = std::path::PathBuf::from(setup.workspace.working_dir.expose());
+        let (fixed, id, listed) = (Fixed::of(setup), journal.id(), secrets.clone());
+        let runner = Runner::new(Parts {
+            journal: Arc::clone(&journal),
+            outfit,
+            tools: tool::Setup {
+                working_dir: directory.clone(),
+                environment: self.parts.environment.clone(),
+                guard: self.parts.guard.clone(),
+                hidden: self.parts.hidden.clone(),
+                masks: Arc::new(Hiding::new(secrets.redactor())),
+                output_dir: None,
+            },
+            secrets: secrets.clone(),
+            directory,
+            iterations_max: u64::try_from(setup.max_iterations).unwrap_or(1),
+            stuck: setup.stuck_detection.then(|| thresholds(setup)),
+            autotitle: setup.autotitle,
+            full_state: Box::new(move |state| fixed.full_state(id, state, &listed.list())),
+            warn: Arc::clone(&self.parts.warn),
+        });
+        Ok(Conversation(Arc::new(Loaded {
+            journal,
+            secrets,
+            runner,
+            shared: Arc::clone(self),
+        })))
+    }
+
+    /// What the agent of `setup` works with.
+    pub(super) fn outfit(&self, setup: &Setup) -> Result<Outfit, Error> {
+        let agent = setup.agent.show(&View::new(Expose::Plain));
+        let agent = agent
+            .as_object()
+            .ok_or(Error::Damaged("the agent", "it is no object"))?;
+        Outfit::read(agent, &|llm| self.parts.models.open(llm)).map_err(Error::Outfit)
+    }
+}
+
+fn thresholds(setup: &Setup) -> Thresholds {
+    let mut all = Thresholds::default();
+    let given = setup.stuck_detection_thresholds.as_ref();
+    let read = |name: &str, to: &mut usize| {
+        let value = given.and_then(|given| given.members().get(name));
+        if let Some(Json::Number(number)) = value
+            && let Some(number) = number
+                .as_u64()
+                .and_then(|number| usize::try_from(number).ok())
+        {
+            *to = number.max(1);
+        }
+    };
+    read("action_observation", &mut all.action_observation);
+    read("action_error", &mut all.action_error);
+    read("monologue", &mut all.monologue);
+    read("alternating_pattern", &mut all.alternating_pattern);
+    all
+}
+
+impl Table {
+    /// Lets go of conversations that nobody uses: those idle for long, and the longest idle one when it is full.
+    fn make_room(&mut self) {
+        let limit = Duration::from_secs(CONVERSATION_IDLE_SECONDS);
+        let idle = |seat: &Seat| seat.conversation.is_idle();
+        let mut going: Vec<crate::conversation::Id> = Vec::new();
+        for (id, seat) in &self.loaded {
+            if seat.used.elapsed() > limit && idle(seat) {
+                going.push(*id);
+            }
+        }
+        if going.is_empty() && self.loaded.len() >= CONVERSATIONS_LOADED_MAX {
+            let oldest = self.loaded.iter().filter(|(_, seat)| idle(seat));
+            going.extend(oldest.min_by_key(|(_, seat)| seat.used).map(|(id, _)| *id));
+        }
+        for id in going {
+            if let Some(seat) = self.loaded.remove(&id) {
+                self.rows
+                    .insert(id, Row::of(&seat.conversation.0.journal.state()));
+            }
+        }
+    }
+}

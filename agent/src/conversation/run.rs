@@ -1,0 +1,497 @@
+//! The runs of a conversation: how they begin, go on and end, and what else changes its status.
+//!
+//! At most one run at a time, a task of its own. Whatever decides about it decides inside a commit of the journal,
+//! one at a time: no wish is lost between a look and a change. Holds no lock while it waits.
+
+mod handle;
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use handle::Run;
+
+use super::call::Toolbox;
+use super::confirm::Policy;
+use super::event::{Body, Classification, ConversationError, Rejecter, UserReject};
+use super::machine::Machine;
+use super::outfit::Outfit;
+use super::pending::{self, Planned};
+use super::stuck::Thresholds;
+use super::turn::End;
+use super::{Committed, Draft, Error, Journal, Raw, Source, State, Status};
+use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX};
+use crate::llm::Progress;
+use crate::secrets::Secrets;
+use crate::tool::{Content, Setup};
+
+/// What a conversation is run with.
+pub struct Parts {
+    /// Its log and state.
+    pub journal: Arc<Journal>,
+    /// Its secrets.
+    pub secrets: Secrets,
+    /// Its agent.
+    pub outfit: Outfit,
+    /// What its tools are made for; their masks are [`Hiding`](super::masks::Hiding).
+    pub tools: Setup,
+    /// Where it works.
+    pub directory: PathBuf,
+    /// Questions to the model that one run may take.
+    pub iterations_max: u64,
+    /// How much of the same is too much; `None`: nothing is.
+    pub stuck: Option<Thresholds>,
+    /// Whether it gets a title by itself.
+    pub autotitle: bool,
+    /// The value of a `full_state` event.
+    pub full_state: Box<dyn Fn(&State) -> Raw + Send + Sync>,
+    /// Takes what an operator should know. Holds no secret.
+    pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// A message that comes in.
+pub struct Incoming {
+    /// What is said.
+    pub content: Vec<Content>,
+    /// Who says it, where several do.
+    pub sender: Option<String>,
+    /// Whether it is to be answered at once.
+    pub run: bool,
+}
+
+/// Runs one conversation. Clones are the same.
+#[derive(Clone)]
+pub struct Runner(pub(super) Arc<Inside>);
+
+pub(super) struct Inside {
+    pub(super) parts: Parts,
+    /// The run that goes on. Changed inside commits only, but for one that failed.
+    current: Mutex<Option<Arc<Run>>>,
+    /// What the last run knew of the log.
+    machine: Mutex<Option<Machine>>,
+    pub(super) toolbox: Toolbox,
+}
+
+/// Runs `work` on a thread that may wait.
+///
+/// # Errors
+/// [`Error::Busy`] when the server stops.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => Ok(value),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Busy),
+        },
+    }
+}
+
+const RUNNING: Error =
+    Error::Conflict("Conversation already running. Wait for completion or pause first.");
+
+/// For answers that nobody watches coming.
+pub(super) fn deaf(_: Progress<'_>) {}
+
+enum Begun {
+    /// A new run, with the calls that were accepted.
+    Run(Arc<Run>, Vec<Planned>),
+    /// There is nothing to do.
+    Nothing,
+}
+
+impl Runner {
+    /// One for the conversation of these parts. Nothing is started.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        for name in &parts.outfit.missing {
+            (parts.warn)(&format!(
+                "conversation {}: there is no tool {name:?} here, so its agent goes without",
+                parts.journal.id()
+            ));
+        }
+        Self(Arc::new(Inside {
+            parts,
+            current: Mutex::default(),
+            machine: Mutex::default(),
+            toolbox: Toolbox::default(),
+        }))
+    }
+
+    /// The parts it was made of.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
+    /// Whether a run goes on.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.0.current().is_some()
+    }
+
+    /// Forgets what can be read again: for a conversation that is not in use.
+    pub fn forget(&self) {
+        if !self.is_running() {
+            *self.0.machine() = None;
+        }
+    }
+
+    /// Stores a message; with `run`, it is answered: by a new run, or by the one that goes on. While actions wait for
+    /// a person it waits with them: a message confirms nothing.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn send(&self, incoming: Incoming) -> Result<(), Error> {
+        let inside = Arc::clone(&self.0);
+        let committed = blocking(move || {
+            let wanted = incoming.run;
+            let begun = inside.commit(|draft| {
+                let first = inside.message(draft, incoming);
+                let waits = draft.state.status == Status::WaitingForConfirmation;
+                let running = inside.current().clone();
+                let begun = match running {
+                    Some(run) => {
+                        run.again.fetch_or(wanted, Ordering::SeqCst);
+                        Begun::Nothing
+                    }
+                    None if wanted && !waits => inside.begin(draft, Vec::new()),
+                    None => Begun::Nothing,
+                };
+                (begun, first)
+            });
+            inside.clear_failed(begun)
+        });
+        let (begun, first) = committed.await??;
+        if let Some(first) = first {
+            self.title(first);
+        }
+        self.start(begun);
+        Ok(())
+    }
+
+    /// Runs the conversation. Actions that wait are accepted by that. On a finished one there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] while it runs; those of the journal.
+    pub async fn run(&self) -> Result<(), Error> {
+        self.resume(false).await
+    }
+
+    async fn resume(&self, only_waiting: bool) -> Result<(), Error> {
+        let inside = Arc::clone(&self.0);
+        let begun = blocking(move || {
+            let begun = inside.commit(|draft| {
+                if inside.current().is_some() {
+                    return Err(RUNNING);
+                }
+                Ok(match draft.state.status {
+                    Status::Finished | Status::Deleting => Begun::Nothing,
+                    Status::WaitingForConfirmation => {
+                        let planned = inside.take_pending(draft)?;
+                        inside.begin(draft, planned)
+                    }
+                    _ if only_waiting => Begun::Nothing,
+                    _ => {
+                        inside.prompt(draft);
+                        inside.begin(draft, Vec::new())
+                    }
+                })
+            });
+            inside.clear_failed(begun)?
+        });
+        let begun = begun.await??;
+        if matches!(begun, Begun::Nothing) {
+            self.0.show_all();
+        }
+        self.start(begun);
+        Ok(())
+    }
+
+    /// Pauses: the step that goes on ends first. Waits for that, but not for ever.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn pause(&self) -> Result<(), Error> {
+        let inside = Arc::clone(&self.0);
+        let running = blocking(move || {
+            let done = inside.commit(|draft| {
+                let running = inside.current().clone();
+                if let Some(run) = &running {
+                    run.pause.store(true, Ordering::SeqCst);
+                } else if matches!(draft.state.status, Status::Idle | Status::Running) {
+                    draft.status(Status::Paused);
+                    draft.push(Source::User, Body::Pause);
+                }
+                running
+            });
+            done.map(|done| done.value)
+        });
+        match running.await?? {
+            Some(run) => run.ended(Duration::from_secs(PAUSE_SECONDS_MAX)).await,
+            None => self.0.show_all(),
+        }
+        Ok(())
+    }
+
+    /// Interrupts the model or the tool at once, and pauses.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn interrupt(&self) -> Result<(), Error> {
+        let running = self.0.current().clone();
+        let Some(run) = running else {
+            return self.pause().await;
+        };
+        run.interrupt();
+        run.ended(Duration::from_secs(INTERRUPT_SECONDS_MAX)).await;
+        Ok(())
+    }
+
+    /// Interrupts because the server stops, and ends what the tools have running.
+    pub async fn stop(&self) {
+        let running = self.0.current().clone();
+        if let Some(run) = running {
+            run.stop.store(true, Ordering::SeqCst);
+            run.interrupt();
+            run.ended(Duration::from_secs(INTERRUPT_SECONDS_MAX)).await;
+        }
+        let inside = Arc::clone(&self.0);
+        let _ = blocking(move || inside.toolbox.clear()).await;
+    }
+
+    /// Accepts or rejects the actions that wait. Where none does, there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] while it runs; those of the journal.
+    pub async fn respond(&self, accept: bool, reason: String) -> Result<(), Error> {
+        if accept {
+            return self.resume(true).await;
+        }
+        let inside = Arc::clone(&self.0);
+        let done = blocking(move || {
+            let done = inside.commit(|draft| {
+                if draft.state.status != Status::WaitingForConfirmation {
+                    return Ok(());
+                }
+                let planned = inside.take_pending(draft)?;
+                draft.status(Status::Idle);
+                for planned in planned {
+                    let reject = UserReject {
+                        tool_name: planned.tool,
+                        tool_call_id: planned.call,
+                        rejection_reason: reason.clone(),
+                        rejection_source: Rejecter::User,
+                        action_id: planned.event,
+                    };
+                    draft.push(Source::Environment, Body::UserReject(reject));
+                }
+                Ok(())
+            });
+            done?.value
+        });
+        done.await?
+    }
+
+    /// Sets which actions wait for a person.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn set_policy(&self, policy: Raw) -> Result<(), Error> {
+        self.change(move |draft| {
+            draft.state.confirmation_policy = policy.clone();
+            draft.push(
+                Source::Environment,
+                Body::state("confirmation_policy", &policy),
+            );
+        })
+        .await
+    }
+
+    /// Sets what judges how dangerous actions are.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub async fn set_analyzer(&self, analyzer: Raw) -> Result<(), Error> {
+        self.change(move |draft| draft.state.security_analyzer = analyzer)
+            .await
+    }
+
+    pub(super) async fn change(
+        &self,
+        change: impl FnOnce(&mut Draft<'_>) + Send + 'static,
+    ) -> Result<(), Error> {
+        let inside = Arc::clone(&self.0);
+        blocking(move || inside.commit(change)).await??;
+        Ok(())
+    }
+
+    fn start(&self, begun: Begun) {
+        let Begun::Run(run, planned) = begun else {
+            return;
+        };
+        let inside = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let (task, own) = (Arc::clone(&inside), Arc::clone(&run));
+            // In a task of its own, so that a panic ends the run and not its accounting.
+            let ended = tokio::spawn(async move { task.drive(&own, planned).await }).await;
+            if !matches!(ended, Ok(Ok(()))) {
+                let why = match ended {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "An internal error ended the run.".to_owned(),
+                };
+                inside.broke(&run, why).await;
+            }
+            run.done.send_replace(true);
+        });
+    }
+}
+
+impl Inside {
+    pub(super) fn commit<T>(
+        &self,
+        change: impl FnOnce(&mut Draft<'_>) -> T,
+    ) -> Result<Committed<T>, Error> {
+        self.parts.journal.commit(change)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Arc<Run>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Option<Machine>> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn new_machine(&self) -> Machine {
+        let thresholds = self.parts.stuck.unwrap_or_default();
+        Machine::new(self.parts.outfit.message_chars_max, thresholds)
+    }
+
+    /// The machine, at the end of the log.
+    pub(super) async fn followed(
+        self: &Arc<Self>,
+        machine: Option<Machine>,
+    ) -> Result<Machine, Error> {
+        let inside = Arc::clone(self);
+        blocking(move || {
+            let kept = machine.or_else(|| inside.machine().take());
+            let mut machine = kept.unwrap_or_else(|| inside.new_machine());
+            machine.follow(&inside.parts.journal)?;
+            Ok(machine)
+        })
+        .await?
+    }
+
+    pub(super) fn keep(&self, machine: Machine) {
+        *self.machine() = Some(machine);
+    }
+
+    /// Begins a run, inside a commit.
+    fn begin(&self, draft: &mut Draft<'_>, planned: Vec<Planned>) -> Begun {
+        let run = Run::new();
+        *self.current() = Some(Arc::clone(&run));
+        draft.state.iterations = 0;
+        draft.status(Status::Running);
+        Begun::Run(run, planned)
+    }
+
+    /// A run that began in a commit that failed did not begin.
+    fn clear_failed<T>(&self, committed: Result<Committed<T>, Error>) -> Result<T, Error> {
+        committed.map(|done| done.value).inspect_err(|_| {
+            let mut current = self.current();
+            if self.parts.journal.state().status != Status::Running {
+                *current = None;
+            }
+        })
+    }
+
+    /// The calls that wait, which from here on wait no longer.
+    fn take_pending(&self, draft: &mut Draft<'_>) -> Result<Vec<Planned>, Error> {
+        let sealed = self.parts.journal.pending()?;
+        draft.state.waiting.clear();
+        if sealed.is_some() {
+            draft.set_pending(None);
+        }
+        sealed.as_ref().map_or(Ok(Vec::new()), pending::open)
+    }
+
+    /// Which actions wait.
+    pub(super) fn policy(state: &State) -> Policy {
+        if state.confirmation_policy.is_null() {
+            return Policy::default();
+        }
+        Policy::read(state.confirmation_policy.as_str())
+    }
+
+    /// The run is over, inside a commit, unless a message that nobody answered wants more: then it goes on.
+    pub(super) fn over(&self, draft: &mut Draft<'_>, run: &Run, answered: u64) -> bool {
+        let unanswered = draft
+            .state
+            .last_user_message
+            .is_some_and(|message| message.place() >= answered);
+        let again = run.again.swap(false, Ordering::SeqCst) && unanswered;
+        if again && draft.state.status == Status::Finished {
+            draft.state.iterations = 0;
+            draft.status(Status::Running);
+            return false;
+        }
+        *self.current() = None;
+        true
+    }
+
+    /// Ends a run that did not end by itself.
+    pub(super) fn end(&self, draft: &mut Draft<'_>, run: &Run, end: End) {
+        match end {
+            End::Paused => {
+                draft.status(Status::Paused);
+                draft.push(Source::User, Body::Pause);
+            }
+            End::Interrupted => {
+                draft.status(Status::Paused);
+                if run.stop.load(Ordering::SeqCst) {
+                    draft.push(Source::User, Body::Pause);
+                }
+                draft.push(Source::User, Body::Interrupt);
+            }
+            End::Stuck => draft.status(Status::Stuck),
+            End::Failed(error) => {
+                draft.status(Status::Error);
+                draft.push(Source::Environment, Body::ConversationError(error));
+            }
+        }
+        *self.current() = None;
+    }
+
+    /// A run broke down. If not even that can be stored, the next call finds no run and may begin one.
+    async fn broke(self: &Arc<Self>, run: &Arc<Run>, why: String) {
+        (self.parts.warn)(&format!(
+            "conversation {}: a run broke down: {why}",
+            self.parts.journal.id()
+        ));
+        let error = ConversationError {
+            code: "InternalError".to_owned(),
+            detail: why,
+            classification: Some(Classification::new("internal", true, "retry")),
+        };
+        let (inside, own) = (Arc::clone(self), Arc::clone(run));
+        let _ =
+            blocking(move || inside.commit(|draft| inside.end(draft, &own, End::Failed(error))))
+                .await;
+        *self.current() = None;
+        self.show_all();
+    }
+
+    /// Tells the subscribers all of the state: what clients wait for at the end of a run.
+    pub(super) fn show_all(&self) {
+        let state = self.parts.journal.state();
+        let body = Body::state("full_state", &(self.parts.full_state)(&state));
+        // Without it a client falls back to asking.
+        let _ = self.parts.journal.publish_frame(Source::Environment, body);
+    }
+}
+
+#[cfg(test)]
+mod tests;

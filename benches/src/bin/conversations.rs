@@ -1,0 +1,347 @@
+//! Conversations with a model that answers at once: ours against the reference server, and by themselves.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use strongroom_benches::Result;
+use strongroom_benches::process::{Server, built, strongroom};
+use strongroom_benches::reference::{self, SECRET_KEY};
+use strongroom_benches::report::{Bar, Report, run};
+use strongroom_benches::rounds::{Spread, interleave, mean};
+use strongroom_benches::setting::file_system;
+use strongroom_benches::talk::{Api, Socket};
+use strongroom_tests::model::{Asked, Model, Reply};
+use tempfile::TempDir;
+
+/// Conversations at once, and the turns of each.
+const MANY: usize = 20;
+const TURNS: usize = 10;
+/// Sizes of the log that are compared.
+const FEW_EVENTS: usize = 100;
+const SOME_EVENTS: usize = 1_000;
+const MANY_EVENTS: usize = 10_000;
+const IDLE: usize = 100;
+/// What building a request's body may take, in bytes per second.
+const BODY_RATE: f64 = 100e6;
+/// The message to which the model says something without running anything.
+const ONLY_TALK: &str = "only talk";
+
+fn main() -> ExitCode {
+    run("conversations", |report| {
+        let dir = TempDir::new()?;
+        let model = Model::by_rule(rule)?;
+        let program = built("strongroom-http", "strongroom")?;
+        let mut command = strongroom(&program, &dir.path().join("data"));
+        // Its shells need the usual programs.
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let ours = Side::new(
+            Server::start(command.env("OH_SECRET_KEY", SECRET_KEY))?,
+            dir.path(),
+            &model,
+        );
+        match reference::python() {
+            Some(python) => {
+                let home = dir.path().join("home");
+                std::fs::create_dir(&home)?;
+                let theirs = reference::start(&python, &dir.path().join("state"), &home)?;
+                compare(report, &ours, &Side::new(theirs, dir.path(), &model))?;
+            }
+            None => report.note(
+                "no comparison: there is no Python with the reference (tests/sdk/venv makes it)",
+            ),
+        }
+        share_of_a_turn(report, &ours, &model)?;
+        pages(report, &ours)?;
+        frames(report, &ours)?;
+        idle(report, &ours)
+    })
+}
+
+/// Runs a command at a message, and ends the turn with what it gave.
+fn rule(asked: &Asked) -> Reply {
+    let newest = asked.body.len().saturating_sub(4096);
+    let newest = asked.body.get(newest..).unwrap_or(&asked.body);
+    if asked.answers_a_tool() || newest.contains(ONLY_TALK) {
+        Reply::says("done")
+    } else {
+        Reply::runs("true")
+    }
+}
+
+/// A server, and what its conversations need.
+struct Side {
+    server: Server,
+    workspace: PathBuf,
+    model: String,
+}
+
+/// A conversation that is listened to.
+struct Talk {
+    api: Api,
+    socket: Socket,
+    id: String,
+}
+
+impl Side {
+    fn new(server: Server, dir: &Path, model: &Model) -> Self {
+        let workspace = dir.join(format!("workspace-{}", server.id()));
+        Self {
+            server,
+            workspace,
+            model: model.url(),
+        }
+    }
+
+    fn api(&self) -> Api {
+        Api::to(self.server.address)
+    }
+
+    fn create(&self, api: &mut Api) -> Result<String> {
+        api.create(&self.model, &self.workspace)
+    }
+
+    fn talk(&self) -> Result<Talk> {
+        let mut api = self.api();
+        let id = self.create(&mut api)?;
+        let socket = Socket::to(self.server.address, &id)?;
+        Ok(Talk { api, socket, id })
+    }
+
+    /// One whose log has about so many events: each message makes two.
+    fn with_events(&self, events: usize) -> Result<Talk> {
+        let mut talk = self.talk()?;
+        let (api, id) = (&mut talk.api, talk.id.clone());
+        for number in 0..events / 2 {
+            api.say(&id, &format!("message {number}"), false)?;
+        }
+        // What it said until now has been heard.
+        talk.socket = Socket::to(self.server.address, &id)?;
+        Ok(talk)
+    }
+}
+
+impl Talk {
+    fn turn(&mut self, text: &str) -> Result<()> {
+        self.api.say(&self.id, text, true)?;
+        self.socket.finished()
+    }
+}
+
+fn compare(report: &mut Report, ours: &Side, theirs: &Side) -> Result<()> {
+    let (mut talk, mut talk2) = (ours.talk()?, theirs.talk()?);
+    let (mut api, mut api2) = (ours.api(), theirs.api());
+    let (few, some) = (report.setting.count(5), report.setting.count(50));
+    let [create, create2, turn, turn2] = interleave(
+        report.setting.rounds(),
+        [
+            &mut || mean(some, || ours.create(&mut api).map(drop)),
+            &mut || mean(few, || theirs.create(&mut api2).map(drop)),
+            &mut || mean(some, || talk.turn("do it")),
+            &mut || mean(few, || talk2.turn("do it")),
+        ],
+    )?;
+    report.table(
+        "time, the reference's / ours",
+        &format!(
+            "a model that answers at once, session key, on {}; ours is on disk when it answers",
+            file_system(&ours.workspace)
+        ),
+    );
+    for (what, ours, theirs) in [
+        ("creating a conversation", &create, &create2),
+        ("a turn with the command true", &turn, &turn2),
+    ] {
+        report.figure(what, &theirs.over(ours), "", Bar::AtLeast(10.0));
+        report.note(&format!(
+            "  medians: {:.2} and {:.1} ms",
+            ours.spread().median() * 1e3,
+            theirs.spread().median() * 1e3
+        ));
+    }
+    let turns = report.setting.count(TURNS);
+    let (mine, mine_cpu) = crowd(ours, turns)?;
+    let (other, other_cpu) = crowd(theirs, turns)?;
+    report.table(
+        "conversations at once",
+        &format!("{MANY}, {turns} turns each; processor time of the server without its shells"),
+    );
+    let all = (MANY * turns) as f64;
+    report.single(
+        "turns per second, ours / the reference",
+        other / mine,
+        "",
+        Bar::AtLeast(10.0),
+    );
+    report.note(&format!(
+        "  {:.0} and {:.1} per second",
+        all / mine,
+        all / other
+    ));
+    report.single(
+        "processor time, ours / the reference's",
+        mine_cpu / other_cpu,
+        "",
+        Bar::AtMost(0.1),
+    );
+    report.note(&format!(
+        "  {:.2} and {:.1} ms a turn",
+        mine_cpu / all * 1e3,
+        other_cpu / all * 1e3
+    ));
+    Ok(())
+}
+
+/// Seconds that all turns took, and of processor time.
+fn crowd(side: &Side, turns: usize) -> Result<(f64, f64)> {
+    let mut talks = (0..MANY).map(|_| side.talk()).collect::<Result<Vec<_>>>()?;
+    for talk in &mut talks {
+        // The agent and its shell are made at the first.
+        talk.turn("do it")?;
+    }
+    let (begun, before) = (Instant::now(), side.server.processor_seconds()?);
+    std::thread::scope(|scope| {
+        let play =
+            |mut talk: Talk| -> Result<()> { (0..turns).try_for_each(|_| talk.turn("do it")) };
+        let players = talks
+            .into_iter()
+            .map(|talk| scope.spawn(move || play(talk)));
+        let players: Vec<_> = players.collect();
+        players
+            .into_iter()
+            .try_for_each(|player| player.join().map_err(|_| "a player panicked")?)
+    })?;
+    let time = begun.elapsed().as_secs_f64();
+    Ok((time, side.server.processor_seconds()? - before))
+}
+
+/// What a turn takes beyond the model, the command, and the body at the rate that it has to have.
+fn share_of_a_turn(report: &mut Report, ours: &Side, model: &Model) -> Result<()> {
+    let mut some = ours.with_events(SOME_EVENTS)?;
+    let mut many = ours.with_events(MANY_EVENTS)?;
+    let count = report.setting.count(20);
+    let share = |talk: &mut Talk| {
+        let shares = (0..count).map(|_| {
+            let (before, begun) = (model.load(), Instant::now());
+            talk.turn(ONLY_TALK)?;
+            let (after, took) = (model.load(), begun.elapsed());
+            let body = (after.bytes - before.bytes) as f64 / BODY_RATE;
+            Ok((took - (after.time - before.time)).as_secs_f64() - body)
+        });
+        Ok(Spread::of(shares.collect::<Result<Vec<_>>>()?).median())
+    };
+    let [some, many] = interleave(
+        report.setting.rounds(),
+        [&mut || share(&mut some), &mut || share(&mut many)],
+    )?;
+    report.table(
+        "our own share of a turn",
+        "without the model, and without a request's body at 100 MB/s; medians of a round",
+    );
+    let at = |events: usize| format!("with {events} events");
+    report.figure(
+        &at(SOME_EVENTS),
+        &some.spread().scaled(1e3),
+        "ms",
+        Bar::AtMost(20.0),
+    );
+    report.figure(
+        &at(MANY_EVENTS),
+        &many.spread().scaled(1e3),
+        "ms",
+        Bar::None,
+    );
+    let what = format!("{MANY_EVENTS} events, over {SOME_EVENTS}");
+    report.figure(&what, &many.over(&some), "", Bar::AtMost(1.5));
+    Ok(())
+}
+
+fn pages(report: &mut Report, ours: &Side) -> Result<()> {
+    let mut few = ours.with_events(FEW_EVENTS)?;
+    let mut many = ours.with_events(MANY_EVENTS)?;
+    let count = report.setting.count(50);
+    // The newest events, which a longer log must not make dearer.
+    let page = |talk: &mut Talk| {
+        let path = format!(
+            "/api/conversations/{}/events/search?limit=50&sort_order=TIMESTAMP_DESC",
+            talk.id
+        );
+        mean(count, || talk.api.call("GET", &path, None).map(drop))
+    };
+    let [few, many] = interleave(
+        report.setting.rounds(),
+        [&mut || page(&mut few), &mut || page(&mut many)],
+    )?;
+    report.table("a page of 50 events", "the newest first");
+    report.figure(
+        &format!("of {FEW_EVENTS}"),
+        &few.spread().scaled(1e3),
+        "ms",
+        Bar::None,
+    );
+    let what = format!("of {MANY_EVENTS}, over {FEW_EVENTS}");
+    report.figure(&what, &many.over(&few), "", Bar::AtMost(1.25));
+    Ok(())
+}
+
+/// From the answer to a message, which says that it is on disk, to its frame.
+fn frames(report: &mut Report, ours: &Side) -> Result<()> {
+    let Talk {
+        mut api,
+        mut socket,
+        id,
+    } = ours.talk()?;
+    let count = report.setting.count(500);
+    let (heard, hear) = mpsc::channel();
+    let listener = std::thread::spawn(move || -> Result<()> {
+        for _ in 0..count {
+            socket.until(|frame| frame.contains("MessageEvent"))?;
+            heard.send(Instant::now())?;
+        }
+        Ok(())
+    });
+    let mut late = Vec::with_capacity(count);
+    for _ in 0..count {
+        api.say(&id, "hello", false)?;
+        let durable = Instant::now();
+        late.push(
+            hear.recv()?
+                .saturating_duration_since(durable)
+                .as_secs_f64(),
+        );
+    }
+    listener.join().map_err(|_| "the listener panicked")??;
+    report.table(
+        "a frame after its event is on disk",
+        &format!("{count} messages"),
+    );
+    let late = Spread::of(late).scaled(1e3);
+    report.figure(
+        "from the answer to the frame",
+        &late,
+        "ms",
+        Bar::AtMost(5.0),
+    );
+    Ok(())
+}
+
+fn idle(report: &mut Report, ours: &Side) -> Result<()> {
+    let before = ours.server.resident_bytes()?;
+    for _ in 0..IDLE {
+        // Its socket closes.
+        ours.talk()?.turn(ONLY_TALK)?;
+    }
+    let each = (ours.server.resident_bytes()? - before) / IDLE as f64;
+    report.table(
+        "memory",
+        &format!("{IDLE} conversations after a turn without a shell"),
+    );
+    report.single(
+        "an idle conversation",
+        each / 1024.0,
+        "KiB",
+        Bar::AtMost(1024.0),
+    );
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! The recorded conversations, played at the recording's pace: same requests, the model answering as it did then, and
+//! then the same statuses and the same kinds of events in the same order.
+//!
+//! The contract lies beside the repository (see [`crate::compat`]); where it is not, the tests say so and pass. What
+//! differs on purpose is in `compat/conversations.json`, by FILE#ENTRY, with a reason. `STRONGROOM_PLAY_PYTHON` names
+//! a Python whose `openhands.agent_server` is played against in place of ours.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use strongroom_tests::model::{Model, Reply};
+use tempfile::{TempDir, tempdir};
+
+use crate::compat::contract;
+use crate::program::{Server, Setup, root};
+use crate::wire::{Answer, Wire, request};
+
+/// The key that the recordings were made with.
+const KEY: &str = "session-key-for-recording";
+/// Where the recording waited for longer, the player does not.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long an answer may differ from the recorded one before that counts.
+const SETTLE: Duration = Duration::from_secs(15);
+
+/// A file that is played, and what its placeholders stand for.
+struct Play {
+    name: String,
+    dir: TempDir,
+    server: Option<Server>,
+    model: Model,
+    known: BTreeMap<String, String>,
+    /// How each event that was shown in full is to be told.
+    labels: BTreeMap<String, String>,
+    differences: Vec<(String, String)>,
+}
+
+fn start(dir: &Path) -> Server {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let (state, home) = (dir.join("state"), dir.join("home"));
+    fs::create_dir_all(&home).unwrap();
+    let (setup, words) = match std::env::var_os("STRONGROOM_PLAY_PYTHON") {
+        Some(python) => (
+            Setup::program(python)
+                .args(["-m", "openhands.agent_server"])
+                .args(["--host", "127.0.0.1", "--port", "0"])
+                .env("OH_ENABLE_VSCODE", "0")
+                .env("OH_PRELOAD_TOOLS", "0")
+                .env("OPENHANDS_SUPPRESS_BANNER", "1")
+                .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+                .env("OH_PERSISTENCE_DIR", &state)
+                .env("COLUMNS", "400"),
+            "Uvicorn running on http://",
+        ),
+        None => (Setup::serve(&state), "listens on http://"),
+    };
+    setup
+        .env("PATH", path)
+        .env("HOME", &home)
+        .env("SESSION_API_KEY", KEY)
+        .env("OH_SECRET_KEY", "a secret key of the recordings")
+        .current_dir(&home)
+        .start_saying(words)
+}
+
+impl Play {
+    fn new(name: &str, recording: &Value) -> Self {
+        let dir = tempdir().unwrap();
+        let model = Model::start().unwrap();
+        let mut play = Self {
+            name: name.to_owned(),
+            server: Some(start(dir.path())),
+            model,
+            known: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            differences: Vec::new(),
+            dir,
+        };
+        fs::create_dir(play.dir.path().join("workspace")).unwrap();
+        for asked in recording["llm"].as_array().unwrap() {
+            if asked["body"].get("tools").is_none() {
+                continue;
+            }
+            let session = asked["headers"]["x-litellm-session-id"].as_str().unwrap();
+            let word = play.filled(session);
+            play.model.script(&word, [reply(&asked["reply"])]);
+        }
+        play
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it runs")
+    }
+
+    /// A recorded text with what stands for its placeholders here.
+    fn filled(&mut self, text: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            filled += before;
+            rest = after;
+            let value = after
+                .split_once('}')
+                .and_then(|(name, after)| Some((self.value(name)?, after)));
+            match value {
+                Some((value, after)) => {
+                    filled += &value;
+                    rest = after;
+                }
+                None => filled.push('{'),
+            }
+        }
+        filled + rest
+    }
+
+    fn value(&mut self, placeholder: &str) -> Option<String> {
+        let dir = self.dir.path().join("workspace");
+        match placeholder {
+            "workspace" => return Some(dir.display().to_string()),
+            "peer" => return Some(self.model.bare_url()),
+            "server" => return Some(format!("http://{}", self.server().address)),
+            "session-key" => return Some(KEY.to_owned()),
+            _ => {}
+        }
+        if let Some(number) = placeholder.strip_prefix("hex:") {
+            let dashed = self.value(&format!("uuid:{number}"))?;
+            return Some(dashed.replace('-', ""));
+        }
+        let number = placeholder.strip_prefix("uuid:")?.parse::<u32>().ok()?;
+        // One of our own, unless an answer brought it.
+        let made = || format!("{number:08x}-0000-4000-8000-00000000cafe");
+        let known = self
+            .known
+            .entry(placeholder.to_owned())
+            .or_insert_with(made);
+        Some(known.clone())
+    }
+
+    /// Learns from an answer what the recorded one's placeholders stand for.
+    fn learn(&mut self, recorded: &Value, found: &Value) {
+        match (recorded, found) {
+            (Value::String(recorded), Value::String(found)) => {
+                let name = recorded.strip_prefix('{').and_then(|r| r.strip_suffix('}'));
+                if let Some(name) = name.filter(|name| name.starts_with("uuid:")) {
+                    self.known.insert(name.to_owned(), found.clone());
+                }
+            }
+            (Value::Array(recorded), Value::Array(found)) => {
+                for (recorded, found) in recorded.iter().zip(found) {
+                    self.learn(recorded, found);
+                }
+            }
+            (Value::Object(recorded), Value::Object(found)) => {
+                for (key, recorded) in recorded {
+                    self.learn(recorded, &found[key]);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn run(&mut self, traffic: &[Value]) {
+        let mut before = None;
+        for (at, entry) in traffic.iter().enumerate() {
+            let time = entry["t"].as_f64().unwrap();
+            let gap = Duration::from_secs_f64((time - before.unwrap_or(time)).max(0.0));
+            // Not to wait for something, but so that the requests meet what they met then.
+            std::thread::sleep(gap.min(PAUSE_MAX));
+            before = Some(time);
+            match entry["kind"].as_str().unwrap() {
+                "http" => self.exchange(at, entry),
+                "scenario" if entry["name"] == "server ended with SIGKILL" => {
+                    self.server.take().expect("it runs").program.kill();
+                    self.server = Some(start(self.dir.path()));
+                }
+                // What goes over sockets is held by the programs with the real client.
+                _ => {}
+            }
+        }
+    }
+
+    fn exchange(&mut self, at: usize, entry: &Value) {
+        let method = entry["method"].as_str().unwrap();
+        let path = self.filled(entry["path"].as_str().unwrap());
+        if path.contains("{ts") {
+            return;
+        }
+        let status = entry["status"].as_u64().unwrap();
+        let mut body = entry["request"].clone();
+        let recorded = &entry["response"];
+        if path == "/api/conversations" && status == 201 && body.get("conversation_id").is_none() {
+            // So that the model knows which conversation asks.
+            body["conversation_id"] = recorded["id"].clone();
+        }
+        let body = (!body.is_null()).then(|| self.filled(&body.to_string()));
+        let mut headers = vec![("x-session-api-key".to_owned(), KEY.to_owned())];
+        if let Some(given) = entry["request_headers"].as_object() {
+            let given = given.iter().filter(|(name, _)| *name != "content-type");
+            headers = given
+                .map(|(name, value)| (name.clone(), self.filled(value.as_str().unwrap())))
+                .collect();
+        }
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let bytes = request(method, &path, &headers, body.as_deref());
+        let expected = format!("{status} {}", self.told(recorded));
+        let until = Instant::now() + SETTLE;
+        loop {
+            let answer = Wire::to(self.server().address).ask(&bytes);
+            let given = json_of(&answer);
+            let found = format!("{} {}", answer.status, told_new(&given));
+            if found == expected {
+                self.learn(recorded, &given);
+                return;
+            }
+            // What only reads may come later.
+            if method != "GET" || Instant::now() > until {
+                self.learn(recorded, &given);
+                let said = format!("{method} {path}: {expected}, but {found}");
+                self.differences.push((format!("{}#{at}", self.name), said));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What counts of a recorded answer.
+    fn told(&mut self, recorded: &Value) -> String {
+        if let Some(items) = events(recorded) {
+            for event in items {
+                let id = event["id"].as_str().unwrap().to_owned();
+                if event.get("as_shown_before").is_none() {
+                    self.labels.insert(id, label(event));
+                }
+            }
+            let labels = items
+                .iter()
+                .map(|event| self.labels[event["id"].as_str().unwrap()].clone());
+            return listed(labels);
+        }
+        told_new(recorded)
+    }
+}
+
+fn json_of(answer: &Answer) -> Value {
+    serde_json::from_slice(&answer.body).unwrap_or_default()
+}
+
+fn reply(recorded: &Value) -> Reply {
+    let status = recorded["status"].as_u64().unwrap_or_default();
+    let status = u16::try_from(status).unwrap();
+    // It had no answer, or one that came after an interruption.
+    if status == 0 || recorded.to_string().contains("too late") {
+        return Reply::says("never heard").held("never");
+    }
+    match recorded["error"].as_str() {
+        Some(message) => Reply::fails(status, message),
+        None => Reply::recorded(status, recorded["body"].clone()),
+    }
+}
+
+/// The events of a page, if it is one.
+fn events(body: &Value) -> Option<&Vec<Value>> {
+    let items = body["items"].as_array()?;
+    let kind = |event: &Value| {
+        event["kind"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("Event"))
+    };
+    items.iter().any(kind).then_some(items)
+}
+
+/// What counts of an answer: the kinds of a page's events, or a conversation's state.
+fn told_new(body: &Value) -> String {
+    match (events(body), body["execution_status"].as_str()) {
+        (Some(items), _) => listed(items.iter().map(label)),
+        (None, Some(status)) => status.to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+/// Without what comes at any time.
+fn listed(labels: impl Iterator<Item = String>) -> String {
+    let labels: Vec<_> = labels.filter(|label| label != "stats").collect();
+    labels.join(" ")
+}
+
+fn label(event: &Value) -> String {
+    let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    match event["kind"].as_str().unwrap_or_default() {
+        "ConversationStateUpdateEvent" if event["key"] == "execution_status" => text("value"),
+        "ConversationStateUpdateEvent" => text("key"),
+        kind => kind.trim_end_matches("Event").to_owned(),
+    }
+}
+
+fn accepted() -> Map<String, Value> {
+    let text = fs::read_to_string(root().join("tests/compat/conversations.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn check(name: &str) {
+    let Some(contract) = contract() else {
+        return;
+    };
+    let path = contract.join(format!("recorded/conversations/{name}.json"));
+    let recording: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut play = Play::new(name, &recording);
+    play.run(recording["traffic"].as_array().unwrap());
+    let accepted = accepted();
+    let unexpected: Vec<_> = play
+        .differences
+        .iter()
+        .filter(|(step, _)| !accepted.contains_key(step))
+        .map(|(step, said)| format!("{step} {said}"))
+        .collect();
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+}
+
+#[test]
+fn accepted_differences_say_why() {
+    for (step, accepted) in accepted() {
+        let why = accepted["why"].as_str().unwrap_or_default();
+        assert!(why.len() > 20, "{step} has no reason");
+    }
+}
+
+/// One test per recording.
+macro_rules! played {
+    ($($name:ident)*) => {$(
+        #[test]
+        #[ignore = "plays for minutes: cargo test --test whole recorded -- --ignored"]
+        fn $name() {
+            check(stringify!($name));
+        }
+    )*};
+}
+
+played! {
+    example13 file_editor llm_failures pause_resume restart_kill routes secrets terminal_session websocket
+}
