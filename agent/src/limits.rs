@@ -219,6 +219,10 @@ pub const SKILLS_ACTIVATED_MAX: usize = 20;
 pub const HISTORY_PAGE_EVENTS: u64 = 500;
 /// How long an interrupted tool may take to end before the conversation goes on without it, in milliseconds.
 pub const TOOL_CANCEL_MS: u64 = 2_000;
+/// A run that is over sooner may have ended before its client listened.
+pub const SHORT_RUN_MS: u64 = 2_000;
+/// Waits before the end of such a run is told again.
+pub const END_TOLD_AGAIN_MS: [u64; 3] = [100, 400, 1_500];
 /// How long a pause waits for the step that goes on, in seconds. The pause comes then, too.
 pub const PAUSE_SECONDS_MAX: u64 = 20;
 /// How long an interruption is waited for, in seconds.

@@ -141,7 +141,11 @@ where
         return;
     };
     match switch.take() {
-        Some(session) => session.run(Socket::new(stream, parts.read_buf), &stop).await,
+        Some(session) => {
+            session
+                .run(Socket::new(stream, parts.read_buf), &stop)
+                .await
+        }
         None => linger(stream, &stop).await,
     }
 }

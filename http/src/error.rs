@@ -112,7 +112,7 @@ pub struct Flaw {
     /// What was sent, without anything that may be secret.
     pub input: Json,
     /// More about the rule, under its name.
-    pub context: Option<(&'static str, Json)>,
+    pub context: Option<Box<(&'static str, Json)>>,
 }
 
 impl Flaw {
@@ -198,9 +198,7 @@ impl Error {
             Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket => StatusCode::FORBIDDEN,
             Self::NoRoute
             | Self::NoConversation
-            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => {
-                StatusCode::NOT_FOUND
-            }
+            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => StatusCode::NOT_FOUND,
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodySilent => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,

@@ -50,7 +50,9 @@ impl Query {
         let input = Json::text(text);
         let refused = match text.trim().parse::<i64>() {
             Ok(number) => match usize::try_from(number) {
-                Ok(number) if number > most => ("less_than_equal", "less than or equal to", "le", most),
+                Ok(number) if number > most => {
+                    ("less_than_equal", "less than or equal to", "le", most)
+                }
                 Ok(number) if number > over => return number,
                 _ => ("greater_than", "greater than", "gt", over),
             },
@@ -62,7 +64,13 @@ impl Query {
         };
         let (kind, words, sign, bound) = refused;
         let text = format!("Input should be {words} {bound}");
-        self.refuse(kind, name, text, input, Some((sign, Json::from(bound as u64))));
+        self.refuse(
+            kind,
+            name,
+            text,
+            input,
+            Some((sign, Json::from(bound as u64))),
+        );
         absent
     }
 
@@ -80,7 +88,13 @@ impl Query {
         };
         let input = Json::text(text);
         let context = Some(("expected", Json::text(&listed)));
-        self.refuse("enum", name, format!("Input should be {listed}"), input, context);
+        self.refuse(
+            "enum",
+            name,
+            format!("Input should be {listed}"),
+            input,
+            context,
+        );
         None
     }
 
@@ -160,7 +174,7 @@ impl Query {
             at: vec!["query", name],
             message: message.into(),
             input,
-            context,
+            context: context.map(Box::new),
         });
     }
 }
@@ -174,7 +188,7 @@ pub fn no_uuid(at: &[&'static str], text: &str) -> Flaw {
         at: at.to_vec(),
         message: format!("Input should be a valid UUID, {why}").into(),
         input: Json::text(text),
-        context: Some(("error", Json::text(&why))),
+        context: Some(Box::new(("error", Json::text(&why)))),
     }
 }
 
@@ -194,7 +208,9 @@ fn why_no_uuid(text: &str) -> String {
         ),
         5 => {
             let lengths = groups.iter().zip([8, 4, 4, 4, 12]).enumerate();
-            let wrong = lengths.into_iter().find(|(_, (group, len))| group.len() != *len);
+            let wrong = lengths
+                .into_iter()
+                .find(|(_, (group, len))| group.len() != *len);
             wrong.map_or_else(String::new, |(at, (group, len))| {
                 expected(&format!("group length in group {at}"), len, &group.len())
             })
@@ -237,7 +253,10 @@ mod tests {
         assert_eq!(told(query), expected);
         let mut query = Query::of("limit=0");
         query.number("limit", 100, 0, 100);
-        assert!(told(query).contains(r#""msg":"Input should be greater than 0","input":"0","ctx":{"gt":0}"#));
+        assert!(
+            told(query)
+                .contains(r#""msg":"Input should be greater than 0","input":"0","ctx":{"gt":0}"#)
+        );
         let mut query = Query::of("limit=x");
         query.number("limit", 100, 0, 100);
         assert!(told(query).contains("int_parsing"));
@@ -246,7 +265,10 @@ mod tests {
     #[test]
     fn words_are_listed_when_another_is_given() {
         let words = [("idle", 1), ("running", 2), ("paused", 3)];
-        assert_eq!(Query::of("status=running").choice("status", &words), Some(2));
+        assert_eq!(
+            Query::of("status=running").choice("status", &words),
+            Some(2)
+        );
         let mut query = Query::of("status=bogus");
         assert_eq!(query.choice("status", &words), None);
         let expected = r#"{"detail":[{"type":"enum","loc":["query","status"],"msg":"Input should be 'idle', 'running' or 'paused'","input":"bogus","ctx":{"expected":"'idle', 'running' or 'paused'"}}]}"#;
@@ -267,9 +289,15 @@ mod tests {
     #[test]
     fn what_is_no_uuid_is_said_exactly() {
         for (text, why) in [
-            ("abc", "invalid length: expected length 32 for simple format, found 3"),
+            (
+                "abc",
+                "invalid length: expected length 32 for simple format, found 3",
+            ),
             ("a-b", "invalid group count: expected 5, found 2"),
-            ("0-0-0-0-0", "invalid group length in group 0: expected 8, found 1"),
+            (
+                "0-0-0-0-0",
+                "invalid group length in group 0: expected 8, found 1",
+            ),
         ] {
             assert_eq!(why_no_uuid(text), why);
         }

@@ -285,7 +285,7 @@ fn shown(flaw: &Flaw) -> Json {
     );
     object.insert("msg", Json::text(&flaw.message));
     object.insert("input", flaw.input.duplicate());
-    if let Some((name, value)) = &flaw.context {
+    if let Some((name, value)) = flaw.context.as_deref() {
         let mut context = Object::with_capacity(1);
         context.insert(name, value.duplicate());
         object.insert("ctx", context);

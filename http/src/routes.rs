@@ -252,6 +252,10 @@ mod tests {
         let without = [
             "/api/bash/bash_commands/{id}/stop",
             "/api/auth/workspace-session",
+            "/api/conversations/{id}/run",
+            "/api/conversations/{id}/pause",
+            "/api/conversations/{id}/interrupt",
+            "/api/conversations/{id}/condense",
         ];
         for row in ROUTES {
             // Clients send the ids of events in the body of a GET.

@@ -97,7 +97,10 @@ mod tests {
         for (at, &wrong) in wrong.iter().enumerate() {
             let mut pairs = ASKED;
             pairs[at] = wrong;
-            assert!(accept(&Method::GET, &headers(&pairs)).is_none(), "{wrong:?}");
+            assert!(
+                accept(&Method::GET, &headers(&pairs)).is_none(),
+                "{wrong:?}"
+            );
         }
     }
 }

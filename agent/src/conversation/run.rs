@@ -4,11 +4,12 @@
 //! one at a time: no wish is lost between a look and a change. Holds no lock while it waits.
 
 mod handle;
+mod telling;
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use handle::Run;
 
@@ -21,7 +22,7 @@ use super::pending::{self, Planned};
 use super::stuck::Thresholds;
 use super::turn::End;
 use super::{Committed, Draft, Error, Journal, Raw, Source, State, Status};
-use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX};
+use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, SHORT_RUN_MS};
 use crate::llm::Progress;
 use crate::secrets::Secrets;
 use crate::tool::{Content, Setup};
@@ -205,6 +206,7 @@ impl Runner {
         let begun = begun.await??;
         if matches!(begun, Begun::Nothing) {
             self.0.show_all();
+            self.0.show_again();
         }
         self.start(begun);
         Ok(())
@@ -332,7 +334,7 @@ impl Runner {
         let Begun::Run(run, planned) = begun else {
             return;
         };
-        let inside = Arc::clone(&self.0);
+        let (inside, begun) = (Arc::clone(&self.0), Instant::now());
         tokio::spawn(async move {
             let (task, own) = (Arc::clone(&inside), Arc::clone(&run));
             // In a task of its own, so that a panic ends the run and not its accounting.
@@ -345,6 +347,9 @@ impl Runner {
                 inside.broke(&run, why).await;
             }
             run.done.send_replace(true);
+            if begun.elapsed() < Duration::from_millis(SHORT_RUN_MS) {
+                inside.show_again();
+            }
         });
     }
 }
@@ -482,14 +487,6 @@ impl Inside {
                 .await;
         *self.current() = None;
         self.show_all();
-    }
-
-    /// Tells the subscribers all of the state: what clients wait for at the end of a run.
-    pub(super) fn show_all(&self) {
-        let state = self.parts.journal.state();
-        let body = Body::state("full_state", &(self.parts.full_state)(&state));
-        // Without it a client falls back to asking.
-        let _ = self.parts.journal.publish_frame(Source::Environment, body);
     }
 }
 

@@ -88,13 +88,13 @@ fn read_request(body: &Json) -> Result<Request, Error> {
     };
     let mut flaws = Vec::new();
     let command = match fields.get("command") {
-        None => Err(Flaw::missing("command", body.duplicate())),
+        None => Err(Box::new(Flaw::missing("command", body.duplicate()))),
         Some(given) => text("command", given),
     };
-    let command = command.map_err(|flaw| flaws.push(flaw)).ok();
+    let command = command.map_err(|flaw| flaws.push(*flaw)).ok();
     let cwd = match fields.get("cwd") {
         None | Some(Json::Null) => None,
-        Some(given) => text("cwd", given).map_err(|flaw| flaws.push(flaw)).ok(),
+        Some(given) => text("cwd", given).map_err(|flaw| flaws.push(*flaw)).ok(),
     };
     let timeout = match fields.get("timeout") {
         None => Some(BASH_TIMEOUT_SECONDS_DEFAULT),
@@ -119,9 +119,9 @@ fn read_request(body: &Json) -> Result<Request, Error> {
     }
 }
 
-fn text(field: &'static str, given: &Json) -> Result<String, Flaw> {
+fn text(field: &'static str, given: &Json) -> Result<String, Box<Flaw>> {
     let text = given.as_text().map(str::to_owned);
-    text.ok_or_else(|| Flaw::no_text(field, given.duplicate()))
+    text.ok_or_else(|| Box::new(Flaw::no_text(field, given.duplicate())))
 }
 
 /// Whole seconds; a time that is over before it begins is none.

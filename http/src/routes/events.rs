@@ -41,7 +41,9 @@ async fn read(
     read: impl FnOnce(&Arc<Journal>) -> Result<Vec<u8>, Refused> + Send + 'static,
 ) -> Result<Reply, Error> {
     let journal = conversation.journal().clone();
-    Ok(reply::written(call.state.pool.work(move || read(&journal)).await?))
+    Ok(reply::written(
+        call.state.pool.work(move || read(&journal)).await?,
+    ))
 }
 
 /// `GET /api/conversations/{id}/events/search`.
@@ -49,14 +51,19 @@ pub async fn search(call: Call) -> Result<Reply, Error> {
     let mut query = Query::of(call.query());
     let page = Page {
         filter: filter(&mut query),
-        order: query.choice("sort_order", &ORDERS).unwrap_or(Order::Ascending),
+        order: query
+            .choice("sort_order", &ORDERS)
+            .unwrap_or(Order::Ascending),
         page_id: query.text("page_id").map(str::to_owned),
         limit: query.number("limit", PAGE_ITEMS_MAX, 0, PAGE_ITEMS_MAX),
     };
     id(&call)?;
     query.end()?;
     let conversation = find(&call).await?;
-    read(&call, &conversation, move |journal| journal.events().page(&page)).await
+    read(&call, &conversation, move |journal| {
+        journal.events().page(&page)
+    })
+    .await
 }
 
 /// `GET /api/conversations/{id}/events/count`.
@@ -66,9 +73,8 @@ pub async fn count(call: Call) -> Result<Reply, Error> {
     id(&call)?;
     query.end()?;
     let conversation = find(&call).await?;
-    let count = move |journal: &Arc<Journal>| {
-        Ok(journal.events().count(&filter)?.to_string().into_bytes())
-    };
+    let count =
+        move |journal: &Arc<Journal>| Ok(journal.events().count(&filter)?.to_string().into_bytes());
     read(&call, &conversation, count).await
 }
 
@@ -76,7 +82,10 @@ pub async fn count(call: Call) -> Result<Reply, Error> {
 pub async fn one(call: Call) -> Result<Reply, Error> {
     let conversation = find(&call).await?;
     let event = call.value(1);
-    let found = read(&call, &conversation, move |journal| journal.events().one(&event)).await;
+    let found = read(&call, &conversation, move |journal| {
+        journal.events().one(&event)
+    })
+    .await;
     found.map_err(|error| match error {
         Error::Conversation(Refused::UnknownEvent) => Error::NoRoute,
         other => other,
@@ -87,8 +96,7 @@ pub async fn one(call: Call) -> Result<Reply, Error> {
 pub async fn many(mut call: Call) -> Result<Reply, Error> {
     let (ids, _room) = call.json(event_ids).await?;
     let conversation = find(&call).await?;
-    let many =
-        move |journal: &Arc<Journal>| journal.events().many(ids.iter().map(String::as_str));
+    let many = move |journal: &Arc<Journal>| journal.events().many(ids.iter().map(String::as_str));
     read(&call, &conversation, many).await
 }
 
@@ -106,10 +114,16 @@ fn event_ids(body: &Json) -> Result<Vec<String>, Error> {
         return Err(Error::Invalid(vec![flaw]));
     };
     if ids.len() > PAGE_ITEMS_MAX {
-        let flaw = wrong("too_long", "List should have at most 100 items after validation");
+        let flaw = wrong(
+            "too_long",
+            "List should have at most 100 items after validation",
+        );
         return Err(Error::Invalid(vec![flaw]));
     }
-    let texts: Option<Vec<_>> = ids.iter().map(|id| id.as_text().map(str::to_owned)).collect();
+    let texts: Option<Vec<_>> = ids
+        .iter()
+        .map(|id| id.as_text().map(str::to_owned))
+        .collect();
     let no_text = || wrong("string_type", "Input should be a valid string");
     texts.ok_or_else(|| Error::Invalid(vec![no_text()]))
 }

@@ -126,7 +126,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Where the next bytes go. Never empty once [`next`](Self::next) gave `None`.
+    /// Where the next bytes go. Never empty once [`incoming`](Self::incoming) gave `None`.
     pub fn room(&mut self) -> &mut [u8] {
         self.raw.get_mut(self.filled..).unwrap_or_default()
     }
@@ -140,7 +140,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`Fault`]; nothing can be read after it.
-    pub fn next(&mut self) -> Result<Option<Incoming>, Fault> {
+    pub fn incoming(&mut self) -> Result<Option<Incoming>, Fault> {
         loop {
             let frame = match self.frame.take() {
                 Some(frame) => frame,
@@ -224,7 +224,10 @@ impl Reader {
         let count = self.filled.min(frame.len - frame.seen);
         let bytes = self.raw.get_mut(..count).unwrap_or_default();
         let key = frame.key.iter().cycle().skip(frame.seen % 4);
-        bytes.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+        bytes
+            .iter_mut()
+            .zip(key)
+            .for_each(|(byte, key)| *byte ^= key);
         match frame.code {
             Code::Close | Code::Ping | Code::Pong => self.control.extend_from_slice(bytes),
             Code::More | Code::Text | Code::Binary => {
@@ -248,7 +251,11 @@ impl Reader {
             Code::Ping => Incoming::Ping(std::mem::take(&mut self.control)),
             Code::Pong => Incoming::Pong,
             Code::More | Code::Text | Code::Binary => {
-                return if frame.last { self.whole().map(Some) } else { Ok(None) };
+                return if frame.last {
+                    self.whole().map(Some)
+                } else {
+                    Ok(None)
+                };
             }
         };
         self.control.clear();
@@ -290,7 +297,12 @@ mod tests {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         let mut frame = room[..len].to_vec();
         frame.extend_from_slice(&key);
-        frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame.extend(
+            payload
+                .iter()
+                .zip(key.iter().cycle())
+                .map(|(byte, key)| byte ^ key),
+        );
         frame
     }
 
@@ -299,7 +311,7 @@ mod tests {
         let (mut reader, mut found) = (Reader::default(), Vec::new());
         let mut rest = bytes;
         loop {
-            match reader.next() {
+            match reader.incoming() {
                 Ok(Some(incoming)) => found.push(shown(incoming)),
                 Err(Fault(code)) => {
                     found.push(code.to_string());
@@ -329,7 +341,9 @@ mod tests {
 
     #[test]
     fn the_frames_of_the_rfc_are_read() {
-        let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        let hello = [
+            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+        ];
         assert_eq!(read(&hello, 1), ["text Hello"]);
         let bare = [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f];
         assert_eq!(read(&bare, 1), ["1002"]);
@@ -380,7 +394,7 @@ mod tests {
         let frame = masked(0x81, b"{\"session_api_key\":\"canary-canary\"}");
         reader.room()[..frame.len()].copy_from_slice(&frame);
         reader.filled(frame.len());
-        assert!(matches!(reader.next(), Ok(Some(Incoming::Text(_)))));
+        assert!(matches!(reader.incoming(), Ok(Some(Incoming::Text(_)))));
         assert!(reader.raw.iter().all(|&byte| byte == 0));
         assert!(reader.message.is_empty());
     }

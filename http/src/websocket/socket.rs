@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// [`End`].
     pub async fn receive(&mut self) -> Result<Incoming, End> {
         loop {
-            if let Some(incoming) = self.reader.next().map_err(End::Fault)? {
+            if let Some(incoming) = self.reader.incoming().map_err(End::Fault)? {
                 return Ok(incoming);
             }
             let room = self.reader.room();
@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let (mut left, mut readable) = (LINGER_BYTES_MAX, true);
         loop {
             while readable {
-                match self.reader.next() {
+                match self.reader.incoming() {
                     Ok(Some(Incoming::Close)) => return,
                     Ok(Some(_)) => (),
                     Ok(None) => break,
@@ -136,7 +136,10 @@ mod tests {
         client.write_all(&[0x80, 0, 0, 0, 0]).await.unwrap();
         assert!(matches!(socket.receive().await, Ok(Incoming::Ping(bytes)) if bytes.is_empty()));
         client.write_all(&[0x81, 0x00]).await.unwrap();
-        assert_eq!(socket.receive().await.err(), Some(End::Fault(Fault(PROTOCOL))));
+        assert_eq!(
+            socket.receive().await.err(),
+            Some(End::Fault(Fault(PROTOCOL)))
+        );
         drop(client);
         let mut socket = Socket::new(socket.stream, bytes::Bytes::new());
         assert_eq!(socket.receive().await.err(), Some(End::Gone));
