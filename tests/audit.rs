@@ -100,6 +100,45 @@ fn who_reads_writes_and_is_turned_away_is_listed_with_a_server_and_without() {
 }
 
 #[test]
+fn whoever_is_turned_away_from_a_websocket_is_listed() {
+    let dir = tempdir().unwrap();
+    let server = Setup::keyed(dir.path()).start();
+    let ask = |query: &str, headers: &[(&str, &str)]| {
+        let mut all = vec![
+            ("upgrade", "websocket"),
+            ("connection", "upgrade"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        all.extend(headers);
+        let path = format!("/sockets/events/7b1e5a52-61c4-4a7b-9d9b-0f4d6c1c2b11{query}");
+        let mut wire = Wire::to(server.address);
+        let answer = wire.ask(&request("GET", &path, &all, None));
+        (wire, answer.status)
+    };
+    assert_eq!(ask("", &[("x-session-api-key", "wrong")]).1, 403);
+    assert_eq!(ask("?session_api_key=wrong", &[]).1, 403);
+    let (mut wire, status) = ask("", &[]);
+    assert_eq!(status, 101);
+    // A text frame and a close, under a mask that changes nothing.
+    let key = br#"{"type":"auth","session_api_key":"wrong"}"#;
+    let length = 0x80 | u8::try_from(key.len()).unwrap();
+    let frames = [
+        &[0x81, length, 0, 0, 0, 0],
+        &key[..],
+        &[0x88, 0x80, 0, 0, 0, 0],
+    ];
+    wire.send(&frames.concat()).unwrap();
+    assert!((0..1_000).any(|_| wire.closed()));
+    let refused = trail(dir.path(), &["--outcome", "refused", "--who", "nobody"]);
+    // Those of one moment are one entry.
+    let times = |entry: &Value| entry["times"].as_u64().unwrap_or(1);
+    assert_eq!(refused.iter().map(times).sum::<u64>(), 3);
+    assert!(refused.iter().all(|entry| entry["from"] == "127.0.0.1"));
+    assert_eq!(trail(dir.path(), &[]).len(), refused.len());
+}
+
+#[test]
 fn run_says_what_it_gave_to_a_command() {
     let dir = tempdir().unwrap();
     let server = Setup::serve(dir.path()).start();
@@ -111,6 +150,8 @@ fn run_says_what_it_gave_to_a_command() {
     };
     let entry = "owner inject secrets/TOKEN@1 done";
     assert_eq!(run(), [entry], "from the server");
+    let masked = told(dir.path(), &["--who", "mask"]);
+    assert_eq!(masked, ["owner read secrets/TOKEN@1 done"]);
     server.stop();
     assert_eq!(run(), [entry, entry], "from the data directory");
 }

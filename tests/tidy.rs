@@ -62,8 +62,14 @@ const EXPOSE: &[&str] = &[
     "vault/src/seal.rs",                 // values, into age files
     "vault/src/slots.rs",                // keys and identities, into slots
     "vault/src/stanza.rs",               // file keys
+    "agent/src/conversation/info.rs",    // an answer, which is masked
     "agent/src/conversation/journal.rs", // the state, which holds no secret
-    "agent/src/conversation/search.rs",  // events, which are masked
+    "agent/src/conversation/pending.rs", // true actions, read back
+    // a title, and what an agent is made of
+    "agent/src/conversation/registry.rs",
+    "agent/src/conversation/registry/", // the texts of a request
+    "agent/src/conversation/request/",  // the texts of a request, and values of secrets in it
+    "agent/src/conversation/search.rs", // events, which are masked
 ];
 
 /// Files that may have more lines than [`LINES_MAX`], and why.

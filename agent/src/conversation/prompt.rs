@@ -182,13 +182,13 @@ mod tests {
         };
         let text = dynamic(
             &context,
-            Path::new("/work/here"),
+            Path::new("/srv/here"),
             &secrets,
             "2026-01-02T03:04:05",
         );
         for part in [
             "* **$TOKEN** - for the forge\n* **$KEY**\n",
-            "/work/here",
+            "/srv/here",
             "2026-01-02T03:04:05",
         ] {
             assert!(text.contains(part), "{part}");

@@ -12,9 +12,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_vault::audit::{Event, Operation, Verdict, Who};
-use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
+use strongroom_vault::{Plaintext, Transaction, Vault};
 
-use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
+use super::desk::{Change, Desk, Place, ShelfError};
 use super::masks::{Masks, each_version};
 use super::{Expose, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
@@ -22,61 +22,10 @@ use crate::lender::Lender;
 use crate::limits::SETTINGS_CALLS_MAX;
 use crate::openhands::{self, ExportError, ImportError, Report, State};
 
-/// Where the parts lie in the vault.
-pub(crate) struct Spaces {
-    pub(crate) settings: Namespace,
-    pub(crate) llm: Namespace,
-    pub(crate) agent: Namespace,
-    pub(crate) meta: Namespace,
-    /// The one record in `settings`.
-    pub(crate) name: Name,
-}
+mod spaces;
 
-impl Spaces {
-    pub(crate) fn new() -> Result<Self, strongroom_vault::Error> {
-        Ok(Self {
-            settings: Namespace::new("settings")?,
-            llm: Namespace::new("llm-profiles")?,
-            agent: Namespace::new("agent-profiles")?,
-            meta: Namespace::new("meta-profiles")?,
-            name: Name::new("settings")?,
-        })
-    }
-
-    pub(crate) fn of(&self, kind: ProfileKind) -> &Namespace {
-        match kind {
-            ProfileKind::Llm => &self.llm,
-            ProfileKind::Agent => &self.agent,
-            ProfileKind::Meta => &self.meta,
-        }
-    }
-
-    pub(crate) fn place(
-        &self,
-        place: &Place,
-    ) -> Result<(&Namespace, Name), strongroom_vault::Error> {
-        Ok(match place {
-            Place::Settings => (&self.settings, self.name.clone()),
-            Place::Profile(kind, name) => (self.of(*kind), Name::new(name)?),
-        })
-    }
-
-    /// `transaction` and the changes.
-    pub(crate) fn with_changes(
-        &self,
-        mut transaction: Transaction,
-        changes: Vec<Change>,
-    ) -> Result<Transaction, strongroom_vault::Error> {
-        for change in changes {
-            let (space, name) = self.place(&change.place)?;
-            transaction = match change.content {
-                Some(content) => transaction.put(space, &name, Put::of(content)),
-                None => transaction.delete(space, &name, Expect::Any),
-            };
-        }
-        Ok(transaction)
-    }
-}
+pub(crate) use spaces::Spaces;
+use spaces::VaultShelf;
 
 /// See the module.
 pub struct Store {
@@ -470,33 +419,6 @@ impl Shown {
 /// the cache are replaced whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The vault as a shelf.
-struct VaultShelf {
-    vault: Vault,
-    spaces: Spaces,
-}
-
-impl Shelf for VaultShelf {
-    fn load(&self, place: &Place) -> Result<Option<Plaintext>, ShelfError> {
-        let (space, name) = self.spaces.place(place).map_err(ShelfError::new)?;
-        let value = self.vault.value(space, &name).map_err(ShelfError::new)?;
-        Ok(value.map(|value| value.bytes))
-    }
-
-    fn names(&self, kind: ProfileKind) -> Result<Vec<String>, ShelfError> {
-        let most = strongroom_vault::limits::PAGE_ENTRIES_MAX;
-        let page = self
-            .vault
-            .list(self.spaces.of(kind), None, most)
-            .map_err(ShelfError::new)?;
-        Ok(page
-            .records
-            .into_iter()
-            .map(|record| record.name.as_str().to_owned())
-            .collect())
-    }
 }
 
 /// The time as an agent is told it: UTC, six digits, `Z`.

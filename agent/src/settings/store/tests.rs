@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::json::Json;
+use crate::settings::ProfileKind;
 use strongroom_vault::Options;
 use strongroom_vault::audit::{Filter, Order};
 
