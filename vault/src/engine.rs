@@ -360,10 +360,15 @@ impl Inner {
                 Action::Require(_) | Action::DeleteLog => continue,
             };
             let place = self.place(namespace, name, index, kind);
+            let cached = match kind {
+                Kind::Record => self.cache.reseal(namespace, name, index.version, value),
+                Kind::LogEntry => None,
+            };
             *sealed = Some(Sealed {
                 sequence: index.sequence,
                 version: index.version,
                 file: seal::seal(data_key, &place, value)?,
+                cached,
             });
         }
         Ok(())
@@ -402,7 +407,7 @@ impl Inner {
         let mut stage = Stage::new(setting, self.store.snapshot()?, revision);
         let results: Vec<_> = jobs.into_iter().map(|job| stage.apply(job)).collect();
         let mut manifest = state.manifest.clone();
-        let (mut writes, changes) = stage.finish(&mut manifest)?;
+        let (mut writes, changes, cached) = stage.finish(&mut manifest)?;
         if writes.is_empty() && manifest.revision == state.manifest.revision {
             return Ok(results);
         }
@@ -420,11 +425,12 @@ impl Inner {
         self.revision.store(manifest.revision, Ordering::Release);
         self.records.store(manifest.records, Ordering::Release);
         *state = Committed { manifest, row };
-        self.cache.forget(
+        self.cache.wrote(
             changes
                 .iter()
-                .filter(|change| change.kind.is_of_record())
-                .map(|change| (&change.namespace, &change.name)),
+                .zip(cached)
+                .filter(|(change, _)| change.kind.is_of_record())
+                .map(|(change, cached)| (&change.namespace, &change.name, cached)),
         );
         self.compaction.wrote();
         self.subscribers.publish(&changes);
