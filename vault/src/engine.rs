@@ -377,10 +377,15 @@ impl Inner {
                 Action::Require(_) | Action::DeleteLog => continue,
             };
             let place = self.place(namespace, name, index, kind);
+            let cached = match kind {
+                Kind::Record => self.cache.reseal(namespace, name, index.version, value),
+                Kind::LogEntry => None,
+            };
             *sealed = Some(Sealed {
                 sequence: index.sequence,
                 version: index.version,
                 file: seal::seal(data_key, &place, value)?,
+                cached,
             });
         }
         Ok(())
@@ -452,7 +457,7 @@ impl Inner {
             let rows = audit::append(ledger, &self.keys, entries, most, base)?;
             stage.add(rows);
         }
-        let (mut writes, changes) = stage.finish(&mut manifest)?;
+        let (mut writes, changes, cached) = stage.finish(&mut manifest)?;
         if writes.is_empty() && manifest.revision == state.manifest.revision {
             return Ok(results);
         }
@@ -472,11 +477,12 @@ impl Inner {
         let wrote = manifest.revision != state.manifest.revision;
         *state = Committed { manifest, row };
         if wrote {
-            self.cache.forget(
+            self.cache.wrote(
                 changes
                     .iter()
-                    .filter(|change| change.kind.is_of_record())
-                    .map(|change| (&change.namespace, &change.name)),
+                    .zip(cached)
+                    .filter(|(change, _)| change.kind.is_of_record())
+                    .map(|(change, cached)| (&change.namespace, &change.name, cached)),
             );
             self.compaction.wrote();
             self.subscribers.publish(&changes);

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::cache::Resealed;
 use crate::changes::{Change, ChangeKind};
 use crate::error::Error;
 use crate::keys::{DataKey, Keys};
@@ -30,6 +31,9 @@ pub(crate) struct Setting<'a> {
 /// A row's new value; `None` removes it.
 type Staged = Option<Vec<u8>>;
 
+/// What a stage comes to.
+type Finished = (Vec<Write>, Vec<Change>, Vec<Option<Resealed>>);
+
 /// Rows as they will be after the commit.
 pub(crate) struct Stage<'a> {
     setting: Setting<'a>,
@@ -38,6 +42,8 @@ pub(crate) struct Stage<'a> {
     /// What the running transaction replaced in `rows`, to take it back.
     undo: Vec<(Vec<u8>, Option<Staged>)>,
     pub(crate) changes: Vec<Change>,
+    /// For each of `changes` its value for the cache.
+    cached: Vec<Option<Resealed>>,
     pub(crate) revision: u64,
 }
 
@@ -49,6 +55,7 @@ impl<'a> Stage<'a> {
             rows: BTreeMap::new(),
             undo: Vec::new(),
             changes: Vec::new(),
+            cached: Vec::new(),
             revision,
         }
     }
@@ -80,6 +87,7 @@ impl<'a> Stage<'a> {
                     };
                 }
                 self.changes.truncate(changes);
+                self.cached.truncate(changes);
                 self.revision = revision;
                 Err(error)
             }
@@ -97,11 +105,8 @@ impl<'a> Stage<'a> {
         &*self.base
     }
 
-    /// The rows to write, and their effect on the manifest.
-    pub(crate) fn finish(
-        self,
-        manifest: &mut Manifest,
-    ) -> Result<(Vec<Write>, Vec<Change>), Error> {
+    /// The rows to write, their effect on the manifest, the changes and their values for the cache.
+    pub(crate) fn finish(self, manifest: &mut Manifest) -> Result<Finished, Error> {
         let mut writes = Vec::with_capacity(self.rows.len() + 1);
         for (row, new) in self.rows {
             let mut had = false;
@@ -119,7 +124,7 @@ impl<'a> Stage<'a> {
             });
         }
         manifest.revision = self.revision;
-        Ok((writes, self.changes))
+        Ok((writes, self.changes, self.cached))
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -140,10 +145,13 @@ impl<'a> Stage<'a> {
             name,
             action,
         } = operation;
+        let mut cached = None;
         let (outcome, kind) = match action {
-            Action::Put(put, sealed) => {
+            Action::Put(put, mut sealed) => {
+                let resealed = sealed.as_mut().and_then(|sealed| sealed.cached.take());
                 let written = self.put(&namespace, &name, put, sealed)?;
                 let version = written.version;
+                cached = resealed.filter(|resealed| resealed.version() == version);
                 (Outcome::Put(written), Some(ChangeKind::Put { version }))
             }
             Action::Delete(expect) => {
@@ -180,6 +188,7 @@ impl<'a> Stage<'a> {
                 name,
                 kind,
             });
+            self.cached.push(cached);
         }
         Ok(outcome)
     }

@@ -1,6 +1,7 @@
 //! Several operations that happen together or not at all.
 
 use crate::audit::{Operation as Audited, Who};
+use crate::cache::Resealed;
 use crate::error::Error;
 use crate::limits::{DESCRIPTION_BYTES_MAX, TRANSACTION_OPERATIONS_MAX, VALUE_BYTES_MAX};
 use crate::name::{Name, Namespace};
@@ -67,6 +68,8 @@ pub(crate) struct Sealed {
     pub(crate) sequence: u64,
     pub(crate) version: u64,
     pub(crate) file: Vec<u8>,
+    /// The same value of the same version for the cache, if that holds the record.
+    pub(crate) cached: Option<Resealed>,
 }
 
 /// What one operation did.

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::changes::{ChangeKind, Notice};
 
+mod cached;
+
 struct Bench {
     store: MemoryStore,
     root: RootKey,
