@@ -17,6 +17,8 @@ mod compat;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod leak;
 #[cfg(test)]
 mod lookups;
@@ -40,6 +42,8 @@ mod sdk;
 mod secrets;
 #[cfg(test)]
 mod shim;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]

@@ -1,5 +1,8 @@
-//! The recorded conversations, played at the recording's pace: same requests, the model answering as it did then, and
-//! then the same statuses and the same kinds of events in the same order.
+//! The recorded conversations, played again: same requests, the model answering as it did then, and then the same
+//! statuses and the same kinds of events in the same order.
+//!
+//! Nothing goes by the clock: a request is sent once the server has told what it had told in the recording, and the
+//! model answers once the requests came that came before its answer then.
 //!
 //! The contract lies beside the repository (see [`crate::compat`]); where it is not, the tests say so and pass. What
 //! differs on purpose is in `compat/conversations.json`, by FILE#ENTRY, with a reason. `STRONGROOM_PLAY_PYTHON` names
@@ -20,10 +23,15 @@ use crate::wire::{Answer, Wire, request};
 
 /// The key that the recordings were made with.
 const KEY: &str = "session-key-for-recording";
-/// Where the recording waited for longer, the player does not.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// What came within this time of a request's answer followed from that request, if the next one came later.
+const FOLLOWS_S: f64 = 0.35;
+/// An answer of the model that took longer was held back. The time of its making is told in whole seconds.
+const PROMPT_S: f64 = 1.0;
 /// How long an answer may differ from the recorded one before that counts.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// Between two looks at what has no way to tell.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A file that is played, and what its placeholders stand for.
 struct Play {
@@ -31,10 +39,27 @@ struct Play {
     dir: TempDir,
     server: Option<Server>,
     model: Model,
+    asks: Vec<Ask>,
+    frames: Vec<Frame>,
     known: BTreeMap<String, String>,
     /// How each event that was shown in full is to be told.
     labels: BTreeMap<String, String>,
     differences: Vec<(String, String)>,
+}
+
+/// A request that the model got, but for titles.
+struct Ask {
+    conversation: String,
+    at: f64,
+    /// When its answer came, and what it is held by until then.
+    free: f64,
+    hold: String,
+}
+
+/// Something that subscribers were told of a conversation's log.
+struct Frame {
+    conversation: String,
+    at: f64,
 }
 
 fn start(dir: &Path) -> Server {
@@ -73,19 +98,24 @@ impl Play {
             name: name.to_owned(),
             server: Some(start(dir.path())),
             model,
+            asks: asks(recording),
+            frames: frames(&recording["traffic"]),
             known: BTreeMap::new(),
             labels: BTreeMap::new(),
             differences: Vec::new(),
             dir,
         };
         fs::create_dir(play.dir.path().join("workspace")).unwrap();
-        for asked in recording["llm"].as_array().unwrap() {
-            if asked["body"].get("tools").is_none() {
-                continue;
-            }
-            let session = asked["headers"]["x-litellm-session-id"].as_str().unwrap();
-            let word = play.filled(session);
-            play.model.script(&word, [reply(&asked["reply"])]);
+        let said = with_tools(recording).map(|asked| play.filled(&asked["reply"].to_string()));
+        let said: Vec<Value> = said
+            .map(|said| serde_json::from_str(&said).unwrap())
+            .collect();
+        for (number, said) in said.iter().enumerate() {
+            let reply = reply(said);
+            let (word, hold) = (&play.asks[number].conversation, &play.asks[number].hold);
+            let (word, reply) = (word.clone(), reply.held(hold));
+            let word = play.filled(&word);
+            play.model.script(&word, [reply]);
         }
         play
     }
@@ -154,7 +184,7 @@ impl Play {
             }
             (Value::Object(recorded), Value::Object(found)) => {
                 for (key, recorded) in recorded {
-                    self.learn(recorded, &found[key]);
+                    self.learn(recorded, found.get(key).unwrap_or(&Value::Null));
                 }
             }
             _ => {}
@@ -162,29 +192,114 @@ impl Play {
     }
 
     fn run(&mut self, traffic: &[Value]) {
-        let mut before = None;
+        // When the last answer came, and what it had set off by the next one.
+        let (mut before, mut follows) = (0.0, 0.0);
         for (at, entry) in traffic.iter().enumerate() {
             let time = entry["t"].as_f64().unwrap();
-            let gap = Duration::from_secs_f64((time - before.unwrap_or(time)).max(0.0));
-            // Not to wait for something, but so that the requests meet what they met then.
-            std::thread::sleep(gap.min(PAUSE_MAX));
-            before = Some(time);
+            for ask in self.asks.iter().filter(|ask| ask.free <= time) {
+                self.model.release(&ask.hold);
+            }
             match entry["kind"].as_str().unwrap() {
-                "http" => self.exchange(at, entry),
+                "http" => {
+                    if entry["method"] != "GET" {
+                        let settled = before + follows;
+                        self.wait(entry, if time > settled { settled } else { before });
+                    }
+                    let took = Duration::from_secs_f64((time - before).max(0.0));
+                    self.exchange(at, entry, &traffic[at + 1..], SETTLE + took);
+                    before = time;
+                    follows = if runs(entry) { FOLLOWS_S } else { 0.0 };
+                }
                 "scenario" if entry["name"] == "server ended with SIGKILL" => {
+                    self.wait_to_be_killed(time, &traffic[at..]);
                     self.server.take().expect("it runs").program.kill();
                     self.server = Some(start(self.dir.path()));
                 }
-                // What goes over sockets is held by the programs with the real client.
+                // What goes over sockets is held by the tests of sockets.
                 _ => {}
             }
         }
     }
 
-    fn exchange(&mut self, at: usize, entry: &Value) {
+    /// Waits until the server has told and asked of the entry's conversation what it had by `time`, but not for ever:
+    /// what is missing then shows in the answers.
+    fn wait(&mut self, entry: &Value, time: f64) {
+        let path = entry["path"].as_str().unwrap();
+        let Some(id) = conversation(path) else {
+            return;
+        };
+        let told = |frame: &&Frame| frame.conversation == id && frame.at <= time;
+        let told = self.frames.iter().filter(told).count();
+        let asked = |ask: &&Ask| ask.conversation == id && ask.at <= time;
+        let asked = self.asks.iter().filter(asked).count();
+        let id = self.filled(id);
+        self.until(|play| play.asked(&id) >= asked && play.log(&id).len() >= told);
+    }
+
+    /// Waits until each conversation is where the kill met it: its next recorded page holds what was there then, and
+    /// behind that what the start added.
+    fn wait_to_be_killed(&mut self, time: f64, later: &[Value]) {
+        let pages = later
+            .iter()
+            .filter(|entry| events(&entry["response"]).is_some());
+        let mut seen = BTreeMap::new();
+        for page in pages {
+            let id = conversation(page["path"].as_str().unwrap()).unwrap();
+            seen.entry(id).or_insert(&page["response"]);
+        }
+        for (id, page) in seen {
+            let labels = events(page).unwrap().iter().map(label);
+            let labels = labels.take_while(|label| label != "error" && label != "AgentError");
+            let expected = listed(labels);
+            let asked = |ask: &&Ask| ask.conversation == id && ask.at <= time;
+            let asked = self.asks.iter().filter(asked).count();
+            let id = self.filled(id);
+            self.until(|play| {
+                play.asked(&id) >= asked && listed(play.log(&id).into_iter()) == expected
+            });
+        }
+    }
+
+    fn until(&self, reached: impl Fn(&Self) -> bool) {
+        let until = Instant::now() + SETTLE;
+        while !reached(self) && Instant::now() < until {
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// How often the model was asked of this conversation, but for titles.
+    fn asked(&self, id: &str) -> usize {
+        let asked = self.model.asked().into_iter();
+        asked
+            .filter(|asked| !asked.wants_title() && asked.body.contains(id))
+            .count()
+    }
+
+    /// A conversation's log, as labels.
+    fn log(&self, id: &str) -> Vec<String> {
+        let first = format!("/api/conversations/{id}/events/search?limit=100");
+        let (mut labels, mut path) = (Vec::new(), first.clone());
+        loop {
+            let asked = request("GET", &path, &[("x-session-api-key", KEY)], None);
+            let page = json_of(&Wire::to(self.server().address).ask(&asked));
+            labels.extend(events(&page).into_iter().flatten().map(label));
+            let Some(next) = page["next_page_id"].as_str() else {
+                break;
+            };
+            path = format!("{first}&page_id={next}");
+        }
+        labels.retain(|label| label != "stats");
+        labels
+    }
+
+    fn exchange(&mut self, at: usize, entry: &Value, later: &[Value], patience: Duration) {
         let method = entry["method"].as_str().unwrap();
         let path = self.filled(entry["path"].as_str().unwrap());
-        if path.contains("{ts") {
+        // Those of a workspace are played by `workspace/recorded.rs`, in directories of their own.
+        let elsewhere = ["/api/bash/", "/api/file/", "/api/git/"];
+        // Later pages are compared with the first: events that come at any time move what is on each.
+        let page = path.contains("limit=100&page_id=");
+        if page || path.contains("{ts") || elsewhere.iter().any(|part| path.starts_with(part)) {
             return;
         }
         let status = entry["status"].as_u64().unwrap();
@@ -207,12 +322,27 @@ impl Play {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         let bytes = request(method, &path, &headers, body.as_deref());
-        let expected = format!("{status} {}", self.told(recorded));
-        let until = Instant::now() + SETTLE;
+        let mut expected = format!("{status} {}", self.told(recorded));
+        let whole = method == "GET" && path.ends_with("events/search?limit=100");
+        if whole {
+            let pages = later.iter().take_while(|later| {
+                later["path"]
+                    .as_str()
+                    .is_some_and(|path| path.contains("limit=100&page_id="))
+            });
+            for page in pages {
+                expected = format!("{expected} {}", self.told(&page["response"]));
+            }
+        }
+        let until = Instant::now() + patience;
         loop {
             let answer = Wire::to(self.server().address).ask(&bytes);
             let given = json_of(&answer);
-            let found = format!("{} {}", answer.status, told_new(&given));
+            let mut found = format!("{} {}", answer.status, told_new(&given));
+            if whole && answer.status == 200 {
+                let id = path.split('/').nth(3).unwrap_or_default();
+                found = format!("{} {}", answer.status, self.log(id).join(" "));
+            }
             if found == expected {
                 self.learn(recorded, &given);
                 return;
@@ -224,7 +354,7 @@ impl Play {
                 self.differences.push((format!("{}#{at}", self.name), said));
                 return;
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(POLL);
         }
     }
 
@@ -250,13 +380,100 @@ fn json_of(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_default()
 }
 
+fn with_tools(recording: &Value) -> impl Iterator<Item = &Value> {
+    let asked = recording["llm"].as_array().unwrap().iter();
+    asked.filter(|asked| asked["body"].get("tools").is_some())
+}
+
+fn asks(recording: &Value) -> Vec<Ask> {
+    let took = |asked: &Value| {
+        let made = asked["reply"]["body"]["created"].as_f64()?;
+        Some(made - asked["at"].as_f64()?)
+    };
+    let quickest = with_tools(recording)
+        .filter_map(took)
+        .fold(f64::INFINITY, f64::min);
+    let session = |asked: &Value| {
+        asked["headers"]["x-litellm-session-id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let all: Vec<_> = with_tools(recording).collect();
+    let ask = |(number, asked): (usize, &&Value)| {
+        let conversation = session(asked);
+        // Where no time is told, it is answered at once, and nothing waits for it.
+        let at = asked["at"].as_f64().unwrap_or(f64::INFINITY);
+        let mut free = asked["at"].as_f64().unwrap_or_default();
+        if took(asked).is_some_and(|took| took > quickest + PROMPT_S) {
+            let later = all.iter().skip(number + 1);
+            let next = later.into_iter().find(|next| session(next) == conversation);
+            free = next.map_or(f64::INFINITY, |next| next["at"].as_f64().unwrap());
+        }
+        if lost(&asked["reply"]) {
+            free = f64::INFINITY;
+        }
+        let hold = format!("ask {number}");
+        Ask {
+            conversation,
+            at,
+            free,
+            hold,
+        }
+    };
+    all.iter().enumerate().map(ask).collect()
+}
+
+fn frames(traffic: &Value) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    for socket in traffic.as_array().unwrap() {
+        let path = socket["path"].as_str().unwrap_or_default();
+        // One that began later was shown what others had seen before.
+        if socket["kind"] != "ws" || path.contains("resend") {
+            continue;
+        }
+        let id = path.rsplit('/').next().unwrap_or_default();
+        let received = socket["frames"].as_array().into_iter().flatten();
+        for frame in received.filter(|frame| frame["dir"] == "recv") {
+            let label = label(&frame["body"]);
+            if label != "stats" && label != "full_state" && label != "ServerError" {
+                let conversation = id.to_owned();
+                let at = frame["t"].as_f64().unwrap();
+                frames.push(Frame { conversation, at });
+            }
+        }
+    }
+    frames
+}
+
+/// The conversation that a path is about.
+fn conversation(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/api/conversations/")?;
+    rest.split(['/', '?'])
+        .next()
+        .filter(|id| id.starts_with('{'))
+}
+
+/// Whether a recorded request sets off a run.
+fn runs(entry: &Value) -> bool {
+    let path = entry["path"].as_str().unwrap_or_default();
+    let body = &entry["request"];
+    let says = body["run"] == true || body["initial_message"]["run"] == true;
+    path.ends_with("/run") || says || body["accept"] == true
+}
+
+/// Whether it had no answer, or one that came after an interruption.
+fn lost(recorded: &Value) -> bool {
+    recorded["status"].as_u64().is_none_or(|status| status == 0)
+        || recorded.to_string().contains("too late")
+}
+
 fn reply(recorded: &Value) -> Reply {
+    if lost(recorded) {
+        return Reply::says("never heard");
+    }
     let status = recorded["status"].as_u64().unwrap_or_default();
     let status = u16::try_from(status).unwrap();
-    // It had no answer, or one that came after an interruption.
-    if status == 0 || recorded.to_string().contains("too late") {
-        return Reply::says("never heard").held("never");
-    }
     match recorded["error"].as_str() {
         Some(message) => Reply::fails(status, message),
         None => Reply::recorded(status, recorded["body"].clone()),
@@ -312,13 +529,17 @@ fn check(name: &str) {
     let mut play = Play::new(name, &recording);
     play.run(recording["traffic"].as_array().unwrap());
     let accepted = accepted();
-    let unexpected: Vec<_> = play
+    let mut wrong: Vec<_> = play
         .differences
         .iter()
         .filter(|(step, _)| !accepted.contains_key(step))
         .map(|(step, said)| format!("{step} {said}"))
         .collect();
-    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+    let own = format!("{name}#");
+    let unused = accepted.keys().filter(|step| step.starts_with(&own));
+    let unused = unused.filter(|step| play.differences.iter().all(|(found, _)| found != *step));
+    wrong.extend(unused.map(|step| format!("{step} does not differ")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -326,18 +547,23 @@ fn accepted_differences_say_why() {
     for (step, accepted) in accepted() {
         let why = accepted["why"].as_str().unwrap_or_default();
         assert!(why.len() > 20, "{step} has no reason");
+        let name = step.split('#').next().unwrap_or_default();
+        assert!(PLAYED.contains(&name), "{step} is never played");
     }
 }
 
 /// One test per recording.
 macro_rules! played {
-    ($($name:ident)*) => {$(
+    ($($name:ident)*) => {
+        const PLAYED: &[&str] = &[$(stringify!($name)),*];
+        $(
         #[test]
         #[ignore = "plays for minutes: cargo test --test whole recorded -- --ignored"]
         fn $name() {
             check(stringify!($name));
         }
-    )*};
+        )*
+    };
 }
 
 played! {

@@ -178,10 +178,6 @@ impl Runner {
     /// # Errors
     /// [`Error::Conflict`] while it runs; those of the journal.
     pub async fn run(&self) -> Result<(), Error> {
-        self.resume(false).await
-    }
-
-    async fn resume(&self, only_waiting: bool) -> Result<(), Error> {
         let inside = Arc::clone(&self.0);
         let begun = blocking(move || {
             let begun = inside.commit(|draft| {
@@ -194,7 +190,6 @@ impl Runner {
                         let planned = inside.take_pending(draft)?;
                         inside.begin(draft, planned)
                     }
-                    _ if only_waiting => Begun::Nothing,
                     _ => {
                         inside.prompt(draft);
                         inside.begin(draft, Vec::new())
@@ -264,13 +259,14 @@ impl Runner {
         let _ = blocking(move || inside.toolbox.clear()).await;
     }
 
-    /// Accepts or rejects the actions that wait. Where none does, there is nothing to do.
+    /// Accepts or rejects the actions that wait. Where none does, accepting runs the conversation, and there is nothing
+    /// to reject.
     ///
     /// # Errors
     /// [`Error::Conflict`] while it runs; those of the journal.
     pub async fn respond(&self, accept: bool, reason: String) -> Result<(), Error> {
         if accept {
-            return self.resume(true).await;
+            return self.run().await;
         }
         let inside = Arc::clone(&self.0);
         let done = blocking(move || {

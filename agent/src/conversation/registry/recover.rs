@@ -79,16 +79,16 @@ impl Shared {
     }
 }
 
-/// Calls without an outcome get one, and the conversation is in error, in one commit.
+/// The conversation is in error, and calls without an outcome get one, in one commit.
 fn end_run(journal: &Journal) -> Result<(), Error> {
     let open = open_calls(journal)?;
     journal.commit(|draft| {
-        for call in open {
-            draft.push(Source::Agent, Body::AgentError(call));
-        }
         draft.state.waiting.clear();
         draft.set_pending(None);
         draft.status(Status::Error);
+        for call in open {
+            draft.push(Source::Agent, Body::AgentError(call));
+        }
     })?;
     Ok(())
 }

@@ -188,7 +188,8 @@ async fn actions_wait_and_are_rejected_or_accepted() {
         .model
         .calls("terminal", r#"{"command":"touch two"}"#)
         .says("ok then");
-    play.runner.run().await.unwrap();
+    // Where nothing waits, accepting is going on.
+    play.runner.respond(true, String::new()).await.unwrap();
     play.until("full_state waiting").await;
     // The server is started anew meanwhile.
     let mut play = stage.reopen();
