@@ -251,6 +251,10 @@ pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
 pub const CONVERSATIONS_LOADED_MAX: usize = 1_024;
 /// A conversation that nobody uses for so long leaves memory, and its shell ends.
 pub const CONVERSATION_IDLE_SECONDS: u64 = 20 * 60;
+/// What a run knows of the log of a conversation that nobody asks anything for so long is forgotten: it can be read again.
+pub const HISTORY_IDLE_SECONDS: u64 = 60;
+/// How often such conversations are looked for.
+pub const CONVERSATION_SWEEP_SECONDS: u64 = 30;
 /// What a server that stops waits for runs to end, in seconds.
 pub const STOP_SECONDS_MAX: u64 = 5;
 /// What `git init` may take in a new conversation's directory, in seconds.

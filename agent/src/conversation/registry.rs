@@ -6,6 +6,7 @@
 
 mod asking;
 mod fork;
+mod idle;
 mod list;
 mod loading;
 mod making;
@@ -237,7 +238,9 @@ impl Conversations {
     async fn ready(&self) -> Result<(), Error> {
         let read = || async {
             let shared = Arc::clone(&self.0);
-            blocking(move || shared.recover()).await?
+            blocking(move || shared.recover()).await??;
+            self.0.watch_idle();
+            Ok(())
         };
         self.0.ready.get_or_try_init(read).await.copied()
     }

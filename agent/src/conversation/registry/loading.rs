@@ -1,9 +1,9 @@
 //! Which conversations are in memory: those that were asked for lately.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Conversation, Conversations, Loaded, Row, Seat, Shared, Table};
+use super::{Conversation, Conversations, Loaded, Row, Seat, Shared};
 use crate::conversation::info::Fixed;
 use crate::conversation::masks::Hiding;
 use crate::conversation::outfit::Outfit;
@@ -12,7 +12,7 @@ use crate::conversation::run::{Parts, blocking};
 use crate::conversation::stuck::Thresholds;
 use crate::conversation::{Error, Id, Journal, Runner};
 use crate::json::Json;
-use crate::limits::{CONVERSATION_IDLE_SECONDS, CONVERSATIONS_LOADED_MAX};
+use crate::limits::CONVERSATIONS_LOADED_MAX;
 use crate::secrets::Secrets;
 use crate::settings::field::Field;
 use crate::settings::secret::{Expose, View};
@@ -55,7 +55,11 @@ impl Shared {
     /// Keeps a loaded conversation in memory, and lets go of idle ones.
     pub(super) fn seat(&self, id: Id, conversation: Conversation) -> Result<Conversation, Error> {
         let mut table = self.table();
-        table.make_room();
+        let gone = table.make_room();
+        if !gone.is_empty() {
+            // Their shells take a moment to end.
+            tokio::task::spawn_blocking(move || drop(gone));
+        }
         if table.loaded.len() >= CONVERSATIONS_LOADED_MAX {
             return Err(Error::Busy);
         }
@@ -143,28 +147,4 @@ fn thresholds(setup: &Setup) -> Thresholds {
     read("monologue", &mut all.monologue);
     read("alternating_pattern", &mut all.alternating_pattern);
     all
-}
-
-impl Table {
-    /// Lets go of conversations that nobody uses: those idle for long, and the longest idle one when it is full.
-    fn make_room(&mut self) {
-        let limit = Duration::from_secs(CONVERSATION_IDLE_SECONDS);
-        let idle = |seat: &Seat| seat.conversation.is_idle();
-        let mut going: Vec<crate::conversation::Id> = Vec::new();
-        for (id, seat) in &self.loaded {
-            if seat.used.elapsed() > limit && idle(seat) {
-                going.push(*id);
-            }
-        }
-        if going.is_empty() && self.loaded.len() >= CONVERSATIONS_LOADED_MAX {
-            let oldest = self.loaded.iter().filter(|(_, seat)| idle(seat));
-            going.extend(oldest.min_by_key(|(_, seat)| seat.used).map(|(id, _)| *id));
-        }
-        for id in going {
-            if let Some(seat) = self.loaded.remove(&id) {
-                self.rows
-                    .insert(id, Row::of(&seat.conversation.0.journal.state()));
-            }
-        }
-    }
 }
