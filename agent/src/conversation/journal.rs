@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use strongroom_vault::{Plaintext, Put, Transaction, Vault};
+use tokio::sync::watch;
 
 pub use draft::Draft;
 pub use space::Space;
@@ -29,9 +30,18 @@ pub struct Journal {
     space: Space,
     redactor: Redactor,
     state: RwLock<Arc<State>>,
-    /// Held while something is committed. True when it is not known whether the last commit is on disk.
-    writing: Mutex<bool>,
+    /// Held while something is committed.
+    writing: Mutex<Writing>,
+    closed: watch::Sender<bool>,
     hub: Hub,
+}
+
+#[derive(Default)]
+struct Writing {
+    /// It is not known whether the last commit is on disk.
+    unknown: bool,
+    /// Nothing is committed any more.
+    closed: bool,
 }
 
 /// What a commit did.
@@ -98,7 +108,8 @@ impl Journal {
             space,
             redactor: redactor.clone(),
             state: RwLock::new(Arc::new(state)),
-            writing: Mutex::new(false),
+            writing: Mutex::default(),
+            closed: watch::Sender::new(false),
             hub: Hub::new(len),
         })
     }
@@ -164,12 +175,16 @@ impl Journal {
     /// # Errors
     /// [`Error::TooLarge`] for an event beyond [`EVENT_BYTES_MAX`], [`Error::Full`] beyond [`EVENTS_MAX`], the vault's.
     /// Then nothing has changed; only after a failure of the store itself it can turn out later that something has.
+    /// [`Error::Unknown`] once it was closed.
     pub fn commit<T>(
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> T,
     ) -> Result<Committed<T>, Error> {
         let mut writing = self.writing();
-        self.catch_up(&mut writing)?;
+        if writing.closed {
+            return Err(Error::Unknown);
+        }
+        self.catch_up(&mut writing.unknown)?;
         let before = self.state();
         let mut draft = Draft::new(&before, self.len(), super::id::random()?);
         let value = change(&mut draft);
@@ -215,12 +230,26 @@ impl Journal {
             ),
         };
         if let Err(error) = self.vault.commit(also) {
-            *writing = matches!(error, strongroom_vault::Error::Store(_));
+            writing.unknown = matches!(error, strongroom_vault::Error::Store(_));
             return Err(error.into());
         }
         self.hub.publish(&frames, || self.show_state(state));
         let events = events.into_iter().map(Arc::new).collect();
         Ok(Committed { value, events })
+    }
+
+    /// For a conversation that is deleted: ends all subscriptions, and takes no commit any more, from whoever still
+    /// holds this. Waits for one that goes on. Blocks.
+    pub fn close(&self) {
+        self.writing().closed = true;
+        self.closed.send_replace(true);
+        self.hub.close();
+    }
+
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        // The sender lives as long as this does.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// An event that is in no log, as a frame: masked, without nulls. For one subscriber alone.
@@ -284,7 +313,7 @@ impl Journal {
         *current = Arc::new(state);
     }
 
-    fn writing(&self) -> MutexGuard<'_, bool> {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
         // A change that panicked left nothing behind.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }

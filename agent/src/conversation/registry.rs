@@ -11,7 +11,7 @@ mod loading;
 mod making;
 mod recover;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,6 +88,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Table {
     rows: BTreeMap<Id, Row>,
+    /// Those that are being erased. Nothing may be made under their ids.
+    going: HashSet<Id>,
     loaded: HashMap<Id, Seat>,
 }
 
@@ -250,11 +252,21 @@ impl Conversations {
         let seat = {
             let mut table = self.0.table();
             table.rows.remove(&id).ok_or(Error::Unknown)?;
+            table.going.insert(id);
             table.loaded.remove(&id)
         };
-        if let Some(seat) = seat {
-            seat.conversation.0.runner.stop().await;
-            seat.conversation.0.journal.hub().close();
+        let erased = self.close_and_erase(id, seat).await;
+        self.0.table().going.remove(&id);
+        erased
+    }
+
+    async fn close_and_erase(&self, id: Id, seat: Option<Seat>) -> Result<(), Error> {
+        if let Some(Seat { conversation, .. }) = seat {
+            conversation.0.runner.stop().await;
+            let journal = Arc::clone(&conversation.0.journal);
+            blocking(move || journal.close()).await?;
+            // Whoever still held it may have begun a run before it was closed.
+            conversation.0.runner.stop().await;
         }
         let shared = Arc::clone(&self.0);
         blocking(move || shared.erase(id)).await?
@@ -284,6 +296,18 @@ impl Conversations {
 }
 
 impl Shared {
+    /// Whether `id` is that of a conversation.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while the one that had it is erased.
+    fn is_taken(&self, id: Id) -> Result<bool, Error> {
+        let table = self.table();
+        if table.going.contains(&id) {
+            return Err(Error::Busy);
+        }
+        Ok(table.rows.contains_key(&id))
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -339,12 +339,15 @@ impl Runner {
             let (task, own) = (Arc::clone(&inside), Arc::clone(&run));
             // In a task of its own, so that a panic ends the run and not its accounting.
             let ended = tokio::spawn(async move { task.drive(&own, planned).await }).await;
-            if !matches!(ended, Ok(Ok(()))) {
-                let why = match ended {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "An internal error ended the run.".to_owned(),
-                };
-                inside.broke(&run, why).await;
+            match ended {
+                Ok(Ok(())) => {}
+                // It was deleted.
+                Ok(Err(Error::Unknown)) => *inside.current() = None,
+                Ok(Err(error)) => inside.broke(&run, error.to_string()).await,
+                Err(_) => {
+                    let why = "An internal error ended the run.".to_owned();
+                    inside.broke(&run, why).await;
+                }
             }
             run.done.send_replace(true);
             if begun.elapsed() < Duration::from_millis(SHORT_RUN_MS) {

@@ -210,6 +210,20 @@ fn a_commit_that_is_refused_changes_nothing() {
     assert_eq!(journal.len(), 2);
 }
 
+/// A title that came after the deletion wrote its conversation back.
+#[test]
+fn nothing_is_committed_once_it_is_closed() {
+    let vault = vault();
+    let journal = journal(&vault);
+    let mut subscription = journal.hub().subscribe().unwrap();
+    journal.close();
+    let revision = vault.revision();
+    let late = journal.commit(|draft| draft.push(Source::User, Body::Pause));
+    assert!(matches!(late, Err(Error::Unknown)));
+    assert_eq!(vault.revision(), revision);
+    assert_eq!(subscription.try_next(), Some(Next::Closed));
+}
+
 #[test]
 fn a_commit_of_nothing_is_none() {
     let vault = vault();
@@ -268,7 +282,7 @@ fn what_got_onto_the_disk_after_all_is_taken_up() {
         draft.push(Source::User, Body::Pause);
     })
     .unwrap();
-    *journal.writing() = true;
+    journal.writing().unknown = true;
     let mut subscription = journal.hub().subscribe().unwrap();
     let next = journal
         .commit(|draft| draft.push(Source::User, Body::Interrupt))

@@ -12,7 +12,7 @@ use crate::conversation::request::Fork;
 use crate::conversation::run::blocking;
 use crate::conversation::{Body, Error, Event, EventId, Id, Journal, Origin, Source, State, Stats};
 use crate::json::Json;
-use crate::limits::{FORK_STEP_EVENTS, LENDER_PAGE_RECORDS};
+use crate::limits::{FORK_STEP_EVENTS, LENDER_PAGE_RECORDS, PAGE_EVENTS_BYTES_MAX};
 use crate::secrets::Secrets;
 use crate::settings::field;
 
@@ -42,7 +42,7 @@ impl Shared {
             Some(id) => id.0,
             None => Id::fresh()?,
         };
-        if self.table().rows.contains_key(&id) {
+        if self.is_taken(id)? {
             return Err(Error::Taken(id));
         }
         let journal = from.journal();
@@ -107,28 +107,37 @@ impl Shared {
         let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
         let made = Journal::create(&self.parts.vault, id, secrets.redactor(), state, also)?;
         let made = self.assembled(made, secrets, &setup)?;
-        self.seat(id, made)
+        self.seat(id, made, true)
     }
 
-    /// Sources are kept without their conversation's name: they are copied as they are.
+    /// Sources are kept without their conversation's name: they are copied as they are, with their previous versions,
+    /// which the new conversation has to mask too.
     fn copy_secrets(&self, from: Id, to: &Space) -> Result<(), Error> {
         let (vault, from) = (&self.parts.vault, Space::of(from)?);
-        let mut next = None;
+        let (mut next, mut step, mut bytes) = (None, Transaction::new(), 0);
         loop {
             let page = vault.list(&from.secrets, next, LENDER_PAGE_RECORDS)?;
-            let mut step = Transaction::new();
             for record in &page.records {
-                if let Some(value) = vault.value(&from.secrets, &record.name)? {
+                let past = vault.history(&from.secrets, &record.name)?;
+                let versions = past.iter().map(|past| past.version);
+                for version in versions.chain([record.version]) {
+                    let value = vault.value_at(&from.secrets, &record.name, version)?;
+                    let Some(value) = value else { continue };
+                    bytes += value.len();
                     let put = Put {
                         description: record.description.clone(),
-                        ..Put::of(value.bytes)
+                        ..Put::of(value)
                     };
                     step = step.put(&to.secrets, &record.name, put);
+                    if bytes > PAGE_EVENTS_BYTES_MAX {
+                        bytes = 0;
+                        vault.commit(std::mem::take(&mut step))?;
+                    }
                 }
             }
-            vault.commit(step)?;
             next = page.next;
             if next.is_none() {
+                vault.commit(step)?;
                 return Ok(());
             }
         }

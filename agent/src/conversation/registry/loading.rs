@@ -34,7 +34,7 @@ impl Conversations {
         }
         let shared = Arc::clone(&self.0);
         let conversation = blocking(move || shared.load(id)).await??;
-        self.0.seat(id, conversation)
+        self.0.seat(id, conversation, false)
     }
 }
 
@@ -52,9 +52,18 @@ impl Shared {
         }
     }
 
-    /// Keeps a loaded conversation in memory, and lets go of idle ones.
-    pub(super) fn seat(&self, id: Id, conversation: Conversation) -> Result<Conversation, Error> {
+    /// Keeps a loaded conversation in memory, and lets go of idle ones. One that is not `new` may have been deleted
+    /// while it was loaded.
+    pub(super) fn seat(
+        &self,
+        id: Id,
+        conversation: Conversation,
+        new: bool,
+    ) -> Result<Conversation, Error> {
         let mut table = self.table();
+        if !new && !table.rows.contains_key(&id) {
+            return Err(Error::Unknown);
+        }
         table.make_room();
         if table.loaded.len() >= CONVERSATIONS_LOADED_MAX {
             return Err(Error::Busy);

@@ -78,7 +78,7 @@ impl Shared {
     fn begin(self: &Arc<Self>, body: Option<&Json>, by: &Holder) -> Result<Begun, Error> {
         let prepared = self.prepare(body)?;
         if let Some(id) = prepared.id
-            && self.table().rows.contains_key(&id)
+            && self.is_taken(id)?
         {
             return Ok(Begun::There(id));
         }
@@ -162,7 +162,7 @@ impl Shared {
                 return Err(error);
             }
         };
-        let conversation = self.seat(id, conversation)?;
+        let conversation = self.seat(id, conversation, true)?;
         Ok(Begun::Made(conversation, prepared.message))
     }
 

@@ -30,17 +30,18 @@ impl Rights for Anyone {
     }
 }
 
-struct Fixed;
+struct Fixed(Arc<Scripted>);
 
 impl Models for Fixed {
     fn open(&self, _: &Object) -> Result<Arc<dyn Llm>, ConfigError> {
-        Ok(Arc::new(Scripted::new("default")))
+        Ok(Arc::clone(&self.0) as _)
     }
 }
 
 struct Stage {
     vault: Vault,
     place: tempfile::TempDir,
+    model: Arc<Scripted>,
 }
 
 impl Stage {
@@ -49,6 +50,7 @@ impl Stage {
         Self {
             vault,
             place: tempfile::tempdir().unwrap(),
+            model: Arc::new(Scripted::new("default")),
         }
     }
 
@@ -67,7 +69,7 @@ impl Stage {
                 Store::new(self.vault.clone(), keys, "logs/completions".to_owned()).unwrap(),
             ),
             resolver: Arc::new(resolver),
-            models: Arc::new(Fixed),
+            models: Arc::new(Fixed(Arc::clone(&self.model))),
             guard: Guard::off(),
             hidden: Vec::new(),
             base_url: "http://127.0.0.1:8000".to_owned(),
@@ -505,4 +507,59 @@ async fn only_the_person_speaks() {
         .await
         .unwrap();
     assert!(conversation.journal().state().last_user_message.is_some());
+}
+
+/// A fork knew the newest values alone: an older one in a file of the workspace was shown by it.
+#[tokio::test]
+async fn a_fork_masks_what_was_rotated_before_it() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let id = stage.made(&all, "").await;
+    let body = br#"{"secrets":{"A":"rotated-value-2"}}"#;
+    let rotated = all.get(id).await.unwrap();
+    let set = rotated.set_secrets(Json::parse(body).ok(), &Holder::Local);
+    set.await.unwrap();
+    let forked = self::id(&all.fork(id, None).await.unwrap());
+    for all in [all, stage.start()] {
+        let fork = all.get(forked).await.unwrap();
+        let text = format!("{STATIC} and rotated-value-2");
+        let shown = fork.secrets().redactor().text(&text).into_inner();
+        assert_eq!(shown, "<secret-hidden> and <secret-hidden>");
+        let value = fork.secrets().value("A").await.unwrap().unwrap();
+        assert_eq!(value.expose(), b"rotated-value-2");
+    }
+}
+
+/// Whoever still held a deleted conversation wrote its state back with the next commit.
+#[tokio::test]
+async fn a_deleted_one_that_is_still_held_writes_nothing() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let id = stage.made(&all, "").await;
+    let held = all.get(id).await.unwrap();
+    // A question, a title and a run, none of which the model answers.
+    stage.model.hangs().hangs().hangs();
+    let asking = {
+        let held = held.clone();
+        tokio::spawn(async move {
+            let body = Json::parse(br#"{"question":"why?"}"#).ok();
+            held.ask(body.as_ref()).await
+        })
+    };
+    let body = Json::parse(br#"{"content":[{"type":"text","text":"go"}],"run":true}"#).ok();
+    held.send(body.as_ref()).await.unwrap();
+    while stage.model.asked().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    all.delete(id).await.unwrap();
+    assert!(matches!(asking.await.unwrap(), Err(Error::Unknown)));
+    let late = held.send(body.as_ref()).await;
+    assert!(matches!(late, Err(Error::Unknown)));
+    let patch = Json::parse(br#"{"title":"t"}"#).ok();
+    assert!(matches!(held.patch(patch).await, Err(Error::Unknown)));
+    assert!(!held.runner().is_running());
+    assert_eq!(records(&stage.vault, id), Vec::<String>::new());
+    // As if it had been loaded meanwhile.
+    assert!(matches!(all.0.seat(id, held, false), Err(Error::Unknown)));
+    assert_eq!(all.count(None).await.unwrap(), 0);
 }
