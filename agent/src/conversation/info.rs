@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::request::Setup;
 use super::{Id, Raw, State};
 use crate::json::{Json, Object};
+use crate::llm::Figures;
 use crate::secrets::{Listed, Shown};
 use crate::settings::MASK;
 use crate::settings::field::Field;
@@ -20,7 +21,14 @@ pub struct Form {
 }
 
 /// The resource.
-pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], form: Form) -> Json {
+pub(crate) fn info(
+    id: Id,
+    state: &State,
+    setup: &Setup,
+    secrets: &[Listed],
+    requests: &[Figures],
+    form: Form,
+) -> Json {
     let view = View::new(Expose::Absent);
     let mut agent = setup.agent.show(&view);
     let context = agent
@@ -51,7 +59,7 @@ pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], for
     info.insert("blocked_messages", written(&state.blocked_messages));
     info.insert("last_user_message_id", event(state.last_user_message));
     info.insert("leaf_event_id", event(state.leaf));
-    info.insert("stats", written(&state.stats));
+    info.insert("stats", raw(&state.stats.with(requests)));
     info.insert(
         "secret_registry",
         registry(if named { secrets } else { &[] }, Json::Null),

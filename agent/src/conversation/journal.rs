@@ -11,6 +11,7 @@ mod space;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use serde::Serialize;
 use strongroom_vault::{Plaintext, Put, Transaction, Vault};
 use tokio::sync::watch;
 
@@ -20,7 +21,8 @@ pub use space::Space;
 use super::event::{Body, Event, Source};
 use super::search::Events;
 use super::{Error, EventId, Hub, Id, Moment, State};
-use crate::limits::{EVENT_BYTES_MAX, EVENTS_MAX};
+use crate::limits::{EVENT_BYTES_MAX, EVENTS_MAX, LLM_REQUEST_FIGURES_MAX};
+use crate::llm::Figures;
 use crate::redact::Redactor;
 
 /// The durable side of one conversation.
@@ -67,7 +69,7 @@ impl Journal {
         let space = Space::of(id)?;
         let put = Put {
             expect: strongroom_vault::Expect::Absent,
-            ..Put::of(written(&state)?)
+            ..Put::of(written("the state", &state)?)
         };
         let made = also.put(&space.namespace, &space.state, put);
         vault.commit(made).map_err(fork::conflict)?;
@@ -168,6 +170,24 @@ impl Journal {
         Ok(record.map(|record| record.bytes))
     }
 
+    /// The figures of the newest requests, oldest first: at most [`LLM_REQUEST_FIGURES_MAX`]. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; the vault's.
+    pub fn figures(&self) -> Result<Vec<Figures>, Error> {
+        let (namespace, log) = (&self.space.namespace, &self.space.figures);
+        let len = self.vault.log_len(namespace, log)?.unwrap_or(0);
+        let from = len.saturating_sub(LLM_REQUEST_FIGURES_MAX as u64);
+        let kept = self
+            .vault
+            .entries(namespace, log, from, LLM_REQUEST_FIGURES_MAX)?;
+        let read = kept
+            .iter()
+            .map(|entry| serde_json::from_slice(entry.bytes.expose()));
+        read.collect::<Result<_, _>>()
+            .map_err(|_| Error::Damaged("figures", "they are not what was written"))
+    }
+
     /// Runs `change` on a draft of the conversation, masks the new events, stores all of it in one transaction, and
     /// then shows it: to [`state`](Self::state), and to the subscribers. One at a time, in order; readers never wait.
     /// Blocks, and `change` must not commit itself.
@@ -191,6 +211,7 @@ impl Journal {
         let Draft {
             mut state,
             mut events,
+            figures,
             pending,
             mut also,
             ..
@@ -214,7 +235,14 @@ impl Journal {
             );
             frames.push(frame);
         }
-        let put = Put::of(written(&state)?);
+        also = figures.iter().try_fold(also, |also, figures| {
+            Ok::<_, Error>(also.append(
+                &self.space.namespace,
+                &self.space.figures,
+                written("figures", figures)?,
+            ))
+        })?;
+        let put = Put::of(written("the state", &state)?);
         also = also.put(&self.space.namespace, &self.space.state, put);
         also = match pending {
             None => also,
@@ -319,9 +347,9 @@ impl Journal {
     }
 }
 
-fn written(state: &State) -> Result<Plaintext, Error> {
-    let json = serde_json::to_vec(state);
-    let json = json.map_err(|_| Error::Damaged("the state", "it does not fit into JSON"))?;
+fn written(what: &'static str, it: &impl Serialize) -> Result<Plaintext, Error> {
+    let json = serde_json::to_vec(it);
+    let json = json.map_err(|_| Error::Damaged(what, "it does not fit into JSON"))?;
     Ok(Plaintext::copy_of(&json))
 }
 

@@ -27,10 +27,10 @@ use super::info::{Form, info};
 use super::journal::Space;
 use super::request::{self, Patch, Setup};
 use super::run::blocking;
-use super::{Body, Error, Id, Journal, Runner, Source, Status};
+use super::{Body, Error, Histories, Id, Journal, Runner, Source, Status};
 use crate::isolate::Guard;
 use crate::json::{Json, Object};
-use crate::limits::STOP_SECONDS_MAX;
+use crate::limits::{ERASE_STEP_ENTRIES, STOP_SECONDS_MAX};
 use crate::llm::{ConfigError, Llm};
 use crate::secrets::{Resolver, Secrets};
 use crate::settings::Store;
@@ -81,6 +81,7 @@ pub(super) struct Shared {
     index: Namespace,
     table: Mutex<Table>,
     ready: OnceCell<()>,
+    histories: Arc<Histories>,
     /// Held while one is loaded or made under an id that a client chose, so that it happens once.
     loading: tokio::sync::Mutex<()>,
 }
@@ -118,6 +119,7 @@ struct Loaded {
 
 /// What the record of a conversation in the index says.
 const HERE: &[u8] = b"here";
+const MAKING: &[u8] = b"making";
 const GOING: &[u8] = b"going";
 
 impl Conversation {
@@ -155,9 +157,11 @@ impl Conversation {
     }
 
     fn info_now(&self, form: Form) -> Result<Json, Error> {
+        self.0.runner.repair();
         let setup = self.0.shared.setup(self.0.journal.id())?;
         let (state, secrets) = (self.0.journal.state(), self.0.secrets.list());
-        Ok(info(self.0.journal.id(), &state, &setup, &secrets, form))
+        let (id, requests) = (self.0.journal.id(), self.0.journal.figures()?);
+        Ok(info(id, &state, &setup, &secrets, &requests, form))
     }
 
     /// Changes title and tags: the body of a PATCH.
@@ -168,7 +172,7 @@ impl Conversation {
         let this = self.clone();
         blocking(move || {
             let patch: Patch = this.read(body.as_ref(), field::Source::Stored)?;
-            this.0.journal.commit(|draft| {
+            this.0.runner.0.commit(|draft| {
                 if let Some(title) = &patch.title {
                     draft.state.title = Some(title.expose().to_owned());
                 }
@@ -213,8 +217,10 @@ impl Conversation {
     }
 
     fn is_idle(&self) -> bool {
+        // The runner holds the journal too.
         Arc::strong_count(&self.0) == 1
-            && !self.0.runner.is_running()
+            && self.0.runner.is_idle()
+            && Arc::strong_count(&self.0.journal) == 2
             && self.0.journal.hub().subscribers() == 0
     }
 }
@@ -230,6 +236,7 @@ impl Conversations {
             index: Namespace::new("conversations")?,
             table: Mutex::default(),
             ready: OnceCell::new(),
+            histories: Arc::default(),
             loading: tokio::sync::Mutex::new(()),
         })))
     }
@@ -238,7 +245,9 @@ impl Conversations {
     async fn ready(&self) -> Result<(), Error> {
         let read = || async {
             let shared = Arc::clone(&self.0);
-            blocking(move || shared.recover()).await?
+            blocking(move || shared.recover()).await??;
+            self.0.watch();
+            Ok(())
         };
         self.0.ready.get_or_try_init(read).await.copied()
     }
@@ -334,12 +343,42 @@ impl Shared {
         Ok(Transaction::new().put(&self.index, &name, Put::of(Plaintext::copy_of(mark))))
     }
 
-    /// Erases a conversation: from the first step on it is going, and after the last one nothing of it is there.
+    /// Makes a conversation by `make`, from its first record on marked as one that is not there yet, and seats it.
+    /// If that fails, nothing of it is left.
+    fn found(
+        &self,
+        id: Id,
+        make: impl FnOnce() -> Result<Conversation, Error>,
+    ) -> Result<Conversation, Error> {
+        let name = Name::new(&id.hex())?;
+        match self.parts.vault.value(&self.index, &name)? {
+            None => {}
+            // It is there, and could not be read at the start.
+            Some(mark) if mark.bytes.expose() == HERE => return Err(Error::Taken(id)),
+            Some(_) => self.erase(id)?,
+        }
+        self.parts.vault.commit(self.marked(id, MAKING)?)?;
+        let made = make().and_then(|made| self.seat(id, made, true));
+        if made.is_err() {
+            // What can't be erased now is at the next start.
+            let _ = self.erase(id);
+        }
+        made
+    }
+
+    /// Erases a conversation, some at a time: from the first step on it is going, and after the last one nothing of
+    /// it is there.
     fn erase(&self, id: Id) -> Result<(), Error> {
         let vault = &self.parts.vault;
         vault.commit(self.marked(id, GOING)?)?;
         let space = Space::of(id)?;
         self.clear(&space.secrets)?;
+        for log in space.logs() {
+            while vault.log_len(&space.namespace, log)?.is_some() {
+                let step = Transaction::new();
+                vault.commit(step.cut_log(&space.namespace, log, ERASE_STEP_ENTRIES))?;
+            }
+        }
         let last = space.erase(Transaction::new());
         vault.commit(last.delete(&self.index, &Name::new(&id.hex())?, Expect::Any))?;
         Ok(())

@@ -21,7 +21,7 @@ use super::outfit::Outfit;
 use super::pending::{self, Planned};
 use super::stuck::Thresholds;
 use super::turn::End;
-use super::{Committed, Draft, Error, Journal, Raw, Source, State, Status};
+use super::{Committed, Draft, Error, Histories, Journal, Raw, Source, State, Status};
 use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, SHORT_RUN_MS};
 use crate::llm::Progress;
 use crate::secrets::Secrets;
@@ -31,6 +31,8 @@ use crate::tool::{Content, Setup};
 pub struct Parts {
     /// Its log and state.
     pub journal: Arc<Journal>,
+    /// What is remembered of logs, here and of all others.
+    pub histories: Arc<Histories>,
     /// Its secrets.
     pub secrets: Secrets,
     /// Its agent.
@@ -69,8 +71,8 @@ pub(super) struct Inside {
     pub(super) parts: Parts,
     /// The run that goes on. Changed inside commits only, but for one that failed.
     current: Mutex<Option<Arc<Run>>>,
-    /// What the last run knew of the log.
-    machine: Mutex<Option<Machine>>,
+    /// Under which what the last run knew of the log is remembered.
+    number: u64,
     pub(super) toolbox: Toolbox,
 }
 
@@ -103,6 +105,15 @@ enum Begun {
     Nothing,
 }
 
+impl Begun {
+    fn run(&self) -> Option<Arc<Run>> {
+        match self {
+            Self::Run(run, _) => Some(Arc::clone(run)),
+            Self::Nothing => None,
+        }
+    }
+}
+
 impl Runner {
     /// One for the conversation of these parts. Nothing is started.
     #[must_use]
@@ -114,9 +125,9 @@ impl Runner {
             ));
         }
         Self(Arc::new(Inside {
+            number: parts.histories.number(),
             parts,
             current: Mutex::default(),
-            machine: Mutex::default(),
             toolbox: Toolbox::default(),
         }))
     }
@@ -133,10 +144,18 @@ impl Runner {
         self.0.current().is_some()
     }
 
-    /// Forgets what can be read again: for a conversation that is not in use.
-    pub fn forget(&self) {
-        if !self.is_running() {
-            *self.0.machine() = None;
+    /// Whether nothing goes on, not even in the background, and nobody holds it but its conversation.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && !self.is_running()
+    }
+
+    /// Ends a status that says of a run that it goes on when none does: its last commit failed. Blocks. If it fails
+    /// again, that is for the next call.
+    pub fn repair(&self) {
+        let says = self.0.parts.journal.state().status;
+        if says == Status::Running && !self.is_running() {
+            let _ = self.0.commit(|_| ());
         }
     }
 
@@ -149,6 +168,7 @@ impl Runner {
         let inside = Arc::clone(&self.0);
         let committed = blocking(move || {
             let wanted = incoming.run;
+            let mut began = None;
             let begun = inside.commit(|draft| {
                 let first = inside.message(draft, incoming);
                 let waits = draft.state.status == Status::WaitingForConfirmation;
@@ -161,9 +181,10 @@ impl Runner {
                     None if wanted && !waits => inside.begin(draft, Vec::new()),
                     None => Begun::Nothing,
                 };
+                began = begun.run();
                 (begun, first)
             });
-            inside.clear_failed(begun)
+            inside.clear_failed(began.as_ref(), begun)
         });
         let (begun, first) = committed.await??;
         if let Some(first) = first {
@@ -184,11 +205,12 @@ impl Runner {
     async fn resume(&self, only_waiting: bool) -> Result<(), Error> {
         let inside = Arc::clone(&self.0);
         let begun = blocking(move || {
+            let mut began = None;
             let begun = inside.commit(|draft| {
                 if inside.current().is_some() {
                     return Err(RUNNING);
                 }
-                Ok(match draft.state.status {
+                let begun = match draft.state.status {
                     Status::Finished | Status::Deleting => Begun::Nothing,
                     Status::WaitingForConfirmation => {
                         let planned = inside.take_pending(draft)?;
@@ -199,9 +221,11 @@ impl Runner {
                         inside.prompt(draft);
                         inside.begin(draft, Vec::new())
                     }
-                })
+                };
+                began = begun.run();
+                Ok(begun)
             });
-            inside.clear_failed(begun)?
+            inside.clear_failed(began.as_ref(), begun)?
         });
         let begun = begun.await??;
         if matches!(begun, Begun::Nothing) {
@@ -342,7 +366,7 @@ impl Runner {
             match ended {
                 Ok(Ok(())) => {}
                 // It was deleted.
-                Ok(Err(Error::Unknown)) => *inside.current() = None,
+                Ok(Err(Error::Unknown)) => inside.clear(Some(&run)),
                 Ok(Err(error)) => inside.broke(&run, error.to_string()).await,
                 Err(_) => {
                     let why = "An internal error ended the run.".to_owned();
@@ -362,15 +386,16 @@ impl Inside {
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> T,
     ) -> Result<Committed<T>, Error> {
-        self.parts.journal.commit(change)
+        self.parts.journal.commit(|draft| {
+            if draft.state.status == Status::Running && self.current().is_none() {
+                draft.status(Status::Error);
+            }
+            change(draft)
+        })
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Arc<Run>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn machine(&self) -> MutexGuard<'_, Option<Machine>> {
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn new_machine(&self) -> Machine {
@@ -385,7 +410,7 @@ impl Inside {
     ) -> Result<Machine, Error> {
         let inside = Arc::clone(self);
         blocking(move || {
-            let kept = machine.or_else(|| inside.machine().take());
+            let kept = machine.or_else(|| inside.parts.histories.take(inside.number));
             let mut machine = kept.unwrap_or_else(|| inside.new_machine());
             machine.follow(&inside.parts.journal)?;
             Ok(machine)
@@ -394,7 +419,7 @@ impl Inside {
     }
 
     pub(super) fn keep(&self, machine: Machine) {
-        *self.machine() = Some(machine);
+        self.parts.histories.keep(self.number, machine);
     }
 
     /// Begins a run, inside a commit.
@@ -407,13 +432,24 @@ impl Inside {
     }
 
     /// A run that began in a commit that failed did not begin.
-    fn clear_failed<T>(&self, committed: Result<Committed<T>, Error>) -> Result<T, Error> {
-        committed.map(|done| done.value).inspect_err(|_| {
-            let mut current = self.current();
-            if self.parts.journal.state().status != Status::Running {
-                *current = None;
-            }
-        })
+    fn clear_failed<T>(
+        &self,
+        began: Option<&Arc<Run>>,
+        committed: Result<Committed<T>, Error>,
+    ) -> Result<T, Error> {
+        committed
+            .map(|done| done.value)
+            .inspect_err(|_| self.clear(began))
+    }
+
+    /// If this run goes on, none does.
+    fn clear(&self, run: Option<&Arc<Run>>) {
+        let mut current = self.current();
+        if let (Some(one), Some(run)) = (&*current, run)
+            && Arc::ptr_eq(one, run)
+        {
+            *current = None;
+        }
     }
 
     /// The calls that wait, which from here on wait no longer.
@@ -485,11 +521,23 @@ impl Inside {
             classification: Some(Classification::new("internal", true, "retry")),
         };
         let (inside, own) = (Arc::clone(self), Arc::clone(run));
-        let _ =
-            blocking(move || inside.commit(|draft| inside.end(draft, &own, End::Failed(error))))
-                .await;
-        *self.current() = None;
+        let _ = blocking(move || {
+            inside.commit(|draft| {
+                let other = inside.current().clone();
+                if other.is_none_or(|other| Arc::ptr_eq(&other, &own)) {
+                    inside.end(draft, &own, End::Failed(error));
+                }
+            })
+        })
+        .await;
+        self.clear(Some(run));
         self.show_all();
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        drop(self.parts.histories.take(self.number));
     }
 }
 

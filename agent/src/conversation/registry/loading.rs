@@ -12,7 +12,9 @@ use crate::conversation::run::{Parts, blocking};
 use crate::conversation::stuck::Thresholds;
 use crate::conversation::{Error, Id, Journal, Runner};
 use crate::json::Json;
-use crate::limits::{CONVERSATION_IDLE_SECONDS, CONVERSATIONS_LOADED_MAX};
+use crate::limits::{
+    CONVERSATION_IDLE_SECONDS, CONVERSATION_LOOK_SECONDS, CONVERSATIONS_LOADED_MAX,
+};
 use crate::secrets::Secrets;
 use crate::settings::field::Field;
 use crate::settings::secret::{Expose, View};
@@ -60,11 +62,12 @@ impl Shared {
         conversation: Conversation,
         new: bool,
     ) -> Result<Conversation, Error> {
+        let idle = Duration::from_secs(CONVERSATION_IDLE_SECONDS);
         let mut table = self.table();
         if !new && !table.rows.contains_key(&id) {
             return Err(Error::Unknown);
         }
-        table.make_room();
+        let _leaving = Leaving(table.make_room(idle));
         if table.loaded.len() >= CONVERSATIONS_LOADED_MAX {
             return Err(Error::Busy);
         }
@@ -76,6 +79,25 @@ impl Shared {
         };
         table.loaded.insert(id, seat);
         Ok(conversation)
+    }
+
+    /// Lets go of conversations that nobody used for `idle`. They can be loaded again.
+    pub(super) fn unload(&self, idle: Duration) {
+        drop(Leaving(self.table().make_room(idle)));
+    }
+
+    /// Unloads idle conversations from time to time, for as long as there are conversations at all.
+    pub(super) fn watch(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(CONVERSATION_LOOK_SECONDS)).await;
+                match shared.upgrade() {
+                    Some(shared) => shared.unload(Duration::from_secs(CONVERSATION_IDLE_SECONDS)),
+                    None => return,
+                }
+            }
+        });
     }
 
     fn load(self: &Arc<Self>, id: Id) -> Result<Conversation, Error> {
@@ -99,6 +121,7 @@ impl Shared {
         let (fixed, id, listed) = (Fixed::of(setup), journal.id(), secrets.clone());
         let runner = Runner::new(Parts {
             journal: Arc::clone(&journal),
+            histories: Arc::clone(&self.histories),
             outfit,
             tools: tool::Setup {
                 working_dir: directory.clone(),
@@ -154,14 +177,25 @@ fn thresholds(setup: &Setup) -> Thresholds {
     all
 }
 
+/// Conversations that leave memory. Their shells end, which may take a while: on a thread that may wait.
+struct Leaving(Vec<Seat>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let seats = std::mem::take(&mut self.0);
+        if !seats.is_empty() && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(seats));
+        }
+    }
+}
+
 impl Table {
     /// Lets go of conversations that nobody uses: those idle for long, and the longest idle one when it is full.
-    fn make_room(&mut self) {
-        let limit = Duration::from_secs(CONVERSATION_IDLE_SECONDS);
+    fn make_room(&mut self, limit: Duration) -> Vec<Seat> {
         let idle = |seat: &Seat| seat.conversation.is_idle();
         let mut going: Vec<crate::conversation::Id> = Vec::new();
         for (id, seat) in &self.loaded {
-            if seat.used.elapsed() > limit && idle(seat) {
+            if seat.used.elapsed() >= limit && idle(seat) {
                 going.push(*id);
             }
         }
@@ -169,11 +203,14 @@ impl Table {
             let oldest = self.loaded.iter().filter(|(_, seat)| idle(seat));
             going.extend(oldest.min_by_key(|(_, seat)| seat.used).map(|(id, _)| *id));
         }
+        let mut gone = Vec::new();
         for id in going {
             if let Some(seat) = self.loaded.remove(&id) {
-                self.rows
-                    .insert(id, Row::of(&seat.conversation.0.journal.state()));
+                let row = Row::of(&seat.conversation.0.journal.state());
+                self.rows.insert(id, row);
+                gone.push(seat);
             }
         }
+        gone
     }
 }

@@ -302,6 +302,103 @@ async fn an_erasure_that_was_cut_short_is_finished_at_the_next_start() {
     assert_eq!(records(&stage.vault, id), Vec::<String>::new());
 }
 
+/// What a conversation was being made of stayed in the vault when the process ended before it was there.
+#[tokio::test]
+async fn one_that_was_never_made_leaves_nothing() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let id = Id::fresh().unwrap();
+    let space = Space::of(id).unwrap();
+    let secret = |space: &Space| {
+        let (name, value) = (Name::new("A").unwrap(), Plaintext::copy_of(b"v"));
+        let put = Transaction::new().put(&space.secrets, &name, Put::of(value));
+        stage.vault.commit(put).unwrap();
+    };
+    // It fails.
+    let refused = all.0.found(id, || {
+        assert_eq!(records(&stage.vault, id).len(), 1, "the mark comes first");
+        secret(&space);
+        Err(Error::Busy)
+    });
+    assert!(matches!(refused, Err(Error::Busy)));
+    assert_eq!(records(&stage.vault, id), Vec::<String>::new());
+    // The process ends.
+    let mark = all.0.marked(id, MAKING).unwrap();
+    stage.vault.commit(mark).unwrap();
+    secret(&space);
+    assert_eq!(stage.start().count(None).await.unwrap(), 0);
+    assert_eq!(records(&stage.vault, id), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_long_one_is_erased_in_steps() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let id = stage.made(&all, "").await;
+    let journal = Arc::clone(all.get(id).await.unwrap().journal());
+    let filled = journal.commit(|draft| {
+        for _ in 0..=2 * ERASE_STEP_ENTRIES {
+            draft.push(Source::User, Body::Pause);
+        }
+    });
+    filled.unwrap();
+    let before = stage.vault.revision();
+    all.delete(id).await.unwrap();
+    // The mark, the secrets, three steps, the rest.
+    assert_eq!(stage.vault.revision() - before, 6);
+    assert_eq!(records(&stage.vault, id), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn idle_ones_leave_memory_and_come_back() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let (used, idle) = (stage.made(&all, "").await, stage.made(&all, "").await);
+    let held = all.get(used).await.unwrap();
+    all.0.unload(Duration::ZERO);
+    let loaded: Vec<Id> = all.0.table().loaded.keys().copied().collect();
+    assert_eq!(loaded, [used]);
+    assert_eq!(all.count(None).await.unwrap(), 2);
+    let journal = Arc::clone(held.journal());
+    drop(held);
+    // Whoever still writes to it must not be left with another's twin.
+    all.0.unload(Duration::ZERO);
+    assert_eq!(all.0.table().loaded.len(), 1);
+    drop(journal);
+    all.0.unload(Duration::ZERO);
+    assert_eq!(all.0.table().loaded.len(), 0);
+    assert!(all.get(idle).await.is_ok());
+}
+
+/// The disk was full at the end of a run: its conversation said for ever that it runs.
+#[tokio::test]
+async fn a_run_whose_end_could_not_be_kept_is_in_error() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let id = stage.made(&all, "").await;
+    let conversation = all.get(id).await.unwrap();
+    let running = || {
+        let journal = conversation.journal();
+        journal.commit(|draft| draft.status(Status::Running)).unwrap();
+    };
+    running();
+    let info = conversation.info(Form::default()).await.unwrap();
+    let status = info.get("execution_status").and_then(Json::as_text);
+    assert_eq!(status, Some("error"));
+    running();
+    let patch = Json::parse(br#"{"title":"t"}"#).ok();
+    conversation.patch(patch).await.unwrap();
+    assert_eq!(conversation.journal().state().status, Status::Error);
+    running();
+    stage.model.says("title").says("done");
+    let body = Json::parse(br#"{"content":[{"type":"text","text":"go"}],"run":true}"#).ok();
+    conversation.send(body.as_ref()).await.unwrap();
+    while conversation.runner().is_running() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(conversation.journal().state().status, Status::Finished);
+}
+
 #[tokio::test]
 async fn pages_follow_each_other() {
     let stage = Stage::new();

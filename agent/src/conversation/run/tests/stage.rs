@@ -126,6 +126,7 @@ impl Stage {
         let frames = journal.hub().subscribe().unwrap();
         let runner = Runner::new(Parts {
             journal,
+            histories: Arc::default(),
             secrets,
             outfit: outfit.unwrap(),
             tools: setup,
