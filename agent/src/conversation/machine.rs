@@ -100,13 +100,17 @@ impl Machine {
             Body::Message(message) => match (event.source, message.llm_message.role) {
                 (Source::User, _) => self.stuck.user_spoke(),
                 (Source::Agent, Role::Assistant) => self.stuck.agent_spoke(),
+                (Source::Environment, Role::User) => self.stuck.warned(),
                 _ => {}
             },
             Body::Action(action) => {
                 let call = &action.tool_call;
+                // The arguments also hold a summary, which differs where nothing else does.
+                let read = action.action.as_ref();
+                let wanted = read.and_then(|action| serde_json::to_string(action).ok());
                 self.stuck.action(print(&[
                     &call.name,
-                    &call.arguments,
+                    wanted.as_ref().unwrap_or(&call.arguments),
                     &text_of(&action.thought),
                 ]));
             }

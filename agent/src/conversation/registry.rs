@@ -68,6 +68,8 @@ pub struct Parts {
     pub environment: Vec<(OsString, OsString)>,
     /// Where they may work.
     pub confine: Confine,
+    /// Where their tools may touch files, if not anywhere.
+    pub root: Option<PathBuf>,
     /// Takes what an operator should know. Holds no secret.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -99,6 +101,7 @@ struct Row {
     created_at: String,
     updated_at: String,
     status: Status,
+    parent: Option<Id>,
 }
 
 struct Seat {
@@ -161,7 +164,10 @@ impl Conversation {
         let setup = self.0.shared.setup(self.0.journal.id())?;
         let (state, secrets) = (self.0.journal.state(), self.0.secrets.list());
         let (id, requests) = (self.0.journal.id(), self.0.journal.figures()?);
-        Ok(info(id, &state, &setup, &secrets, &requests, form))
+        let children = self.0.shared.children(id);
+        Ok(info(
+            id, &state, &setup, &secrets, &requests, &children, form,
+        ))
     }
 
     /// Changes title and tags: the body of a PATCH.
@@ -305,6 +311,15 @@ impl Conversations {
 }
 
 impl Shared {
+    /// The conversations that `id` started, oldest first.
+    fn children(&self, id: Id) -> Vec<Id> {
+        let table = self.table();
+        let rows = table.rows.iter().filter(|(_, row)| row.parent == Some(id));
+        let mut children: Vec<_> = rows.map(|(id, row)| (&row.created_at, *id)).collect();
+        children.sort_unstable();
+        children.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Whether `id` is that of a conversation.
     ///
     /// # Errors

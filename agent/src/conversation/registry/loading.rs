@@ -11,7 +11,6 @@ use crate::conversation::request::Setup;
 use crate::conversation::run::{Parts, blocking};
 use crate::conversation::stuck::Thresholds;
 use crate::conversation::{Error, Id, Journal, Runner};
-use crate::json::Json;
 use crate::limits::{
     CONVERSATION_IDLE_SECONDS, CONVERSATION_LOOK_SECONDS, CONVERSATIONS_LOADED_MAX,
 };
@@ -127,7 +126,10 @@ impl Shared {
                 working_dir: directory.clone(),
                 environment: self.parts.environment.clone(),
                 guard: self.parts.guard.clone(),
-                hidden: self.parts.hidden.clone(),
+                bounds: tool::Bounds {
+                    root: self.parts.root.clone(),
+                    hidden: self.parts.hidden.clone(),
+                },
                 masks: Arc::new(Hiding::new(secrets.redactor())),
                 output_dir: None,
             },
@@ -158,23 +160,16 @@ impl Shared {
 }
 
 fn thresholds(setup: &Setup) -> Thresholds {
-    let mut all = Thresholds::default();
-    let given = setup.stuck_detection_thresholds.as_ref();
-    let read = |name: &str, to: &mut usize| {
-        let value = given.and_then(|given| given.members().get(name));
-        if let Some(Json::Number(number)) = value
-            && let Some(number) = number
-                .as_u64()
-                .and_then(|number| usize::try_from(number).ok())
-        {
-            *to = number.max(1);
-        }
+    let Some(given) = &setup.stuck_detection_thresholds else {
+        return Thresholds::default();
     };
-    read("action_observation", &mut all.action_observation);
-    read("action_error", &mut all.action_error);
-    read("monologue", &mut all.monologue);
-    read("alternating_pattern", &mut all.alternating_pattern);
-    all
+    let count = |given: i64| usize::try_from(given).unwrap_or(usize::MAX);
+    Thresholds {
+        action_observation: count(given.action_observation),
+        action_error: count(given.action_error),
+        monologue: count(given.monologue),
+        alternating_pattern: count(given.alternating_pattern),
+    }
 }
 
 /// Conversations that leave memory. Their shells end, which may take a while: on a thread that may wait.

@@ -20,6 +20,7 @@ impl Row {
             created_at: state.created_at.clone(),
             updated_at: state.updated_at.clone(),
             status: state.status,
+            parent: state.parent_conversation,
         }
     }
 }

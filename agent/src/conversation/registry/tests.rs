@@ -78,6 +78,7 @@ impl Stage {
                 true => Err("it lies outside"),
                 false => Ok(path.to_owned()),
             }),
+            root: None,
             warn: Arc::new(|_| {}),
         })
         .unwrap()
@@ -659,4 +660,112 @@ async fn a_deleted_one_that_is_still_held_writes_nothing() {
     // As if it had been loaded meanwhile.
     assert!(matches!(all.0.seat(id, held, false), Err(Error::Unknown)));
     assert_eq!(all.count(None).await.unwrap(), 0);
+}
+
+/// What is passed on as it came was shown as it came, credentials of hooks and providers too.
+#[tokio::test]
+async fn credentials_in_what_is_passed_on_are_not_shown() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let llm = format!(
+        r#"{{"model":"m","extra_headers":{{"X-Api-Key":"{KEY}","Authorization":"{HEADER}","X-Plain":"p"}},
+            "litellm_extra_body":{{"deep":[{{"client_secret":"{STATIC}","top":1}}],"tokens":["{KEY}"]}}}}"#
+    );
+    let text_body = format!(
+        r#"{{"agent":{{"llm":{llm},"condenser":{{"kind":"LLMSummarizingCondenser","llm":{llm}}}}},
+            "workspace":{{"working_dir":"{}"}},
+            "hook_config":{{"stop":[{{"hooks":[{{"url":"u","headers":{{"X-Any":["{HEADER}"]}},"token":"{KEY}"}}]}}]}},
+            "client_tools":[{{"name":"t","env":{{"A":"{STATIC}"}},"parameters":{{"properties":{{"key":{{"type":"string"}}}}}}}}]}}"#,
+        stage.place.path().join("work").display()
+    );
+    let body = Json::parse(text_body.as_bytes()).ok();
+    let (info, _) = all.create(body, &Holder::Local).await.unwrap();
+    let shown = text(&info);
+    has_no_secret(&shown);
+    for plain in [
+        r#""X-Plain":"p""#,
+        r#""url":"u""#,
+        r#""key":{"type":"string"}"#,
+        r#""top":1"#,
+        r#""X-Api-Key":"**********""#,
+    ] {
+        assert!(shown.contains(plain), "{plain} in {shown}");
+    }
+    let conversation = all.get(id(&info)).await.unwrap();
+    has_no_secret(conversation.full_state().as_str());
+}
+
+#[tokio::test]
+async fn a_conversation_names_those_that_it_started() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let parent = stage.made(&all, "").await;
+    let more = format!(r#","parent_conversation_id":"{parent}""#);
+    let children = [stage.made(&all, &more).await, stage.made(&all, &more).await];
+    let named = async |all: &Conversations| {
+        let info = all.get(parent).await.unwrap().info(Form::default()).await;
+        text(info.unwrap().get("sub_conversation_ids").unwrap())
+    };
+    let both = format!(r#"["{}","{}"]"#, children[0], children[1]);
+    assert_eq!(named(&all).await, both);
+    assert_eq!(named(&stage.start()).await, both);
+    all.delete(children[0]).await.unwrap();
+    assert_eq!(named(&all).await, format!(r#"["{}"]"#, children[1]));
+}
+
+#[tokio::test]
+async fn thresholds_are_read_and_checked() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let more = r#","stuck_detection_thresholds":{"monologue":7,"action_error":1}"#;
+    let made = all.get(stage.made(&all, more).await).await.unwrap();
+    let found = made.runner().parts().stuck.unwrap();
+    let expected = crate::conversation::stuck::Thresholds {
+        monologue: 7,
+        action_error: 1,
+        ..Default::default()
+    };
+    assert_eq!(found, expected);
+    let bad = stage.body(r#","stuck_detection_thresholds":{"monologue":0}"#);
+    let refused = all.create(bad, &Holder::Local).await.err().unwrap();
+    let shown = text(&refused.body());
+    assert!(
+        shown.contains(r#""loc":["body","stuck_detection_thresholds","monologue"]"#),
+        "{shown}"
+    );
+}
+
+/// `cargo test -p strongroom-agent --release --lib -- --ignored --nocapture memory_of` prints what an idle one takes.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn memory_of_idle_conversations() {
+    let rss = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let kb = line.unwrap().split_whitespace().nth(1).unwrap();
+        kb.parse::<u64>().unwrap()
+    };
+    let stage = Stage::new();
+    let all = stage.start();
+    let turn = async || {
+        let id = stage.made(&all, r#","autotitle":false"#).await;
+        stage.model.calls("think", r#"{"thought":"hm"}"#).says("done");
+        let body = Json::parse(br#"{"content":[{"type":"text","text":"go"}],"run":true}"#).ok();
+        let conversation = all.get(id).await.unwrap();
+        conversation.send(body.as_ref()).await.unwrap();
+        while conversation.runner().is_running() {
+            tokio::task::yield_now().await;
+        }
+    };
+    for _ in 0..20 {
+        turn().await;
+    }
+    let before = rss();
+    for _ in 0..200 {
+        turn().await;
+    }
+    let each = (rss() - before) / 200;
+    println!("an idle conversation of one turn takes {each} KiB, the vault in memory included");
+    assert!(each < 1024);
 }

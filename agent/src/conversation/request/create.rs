@@ -116,6 +116,19 @@ fn can_begin(create: &mut Create, input: &Json, run: &mut Reading<'_>) -> bool {
 }
 
 model! {
+    /// When a conversation counts as one that repeats itself.
+    pub struct Thresholds { unknown: Dropped, lean: false, before: any_input, after: any_value }
+    /// The same action with the same outcome, so many times in a row.
+    action_observation: i64 where [ONE_OR_MORE] = { 4 };
+    /// The same action that fails: so many times, and once more after a word about it.
+    action_error: i64 where [ONE_OR_MORE] = { 3 };
+    /// Messages of the agent in a row.
+    monologue: i64 where [ONE_OR_MORE] = { 3 };
+    /// Steps that alternate between two.
+    alternating_pattern: i64 where [ONE_OR_MORE] = { 6 };
+}
+
+model! {
     /// The body that makes a conversation.
     pub struct Create { unknown: Dropped, lean: false, before: profile_stands_alone, after: can_begin }
     /// Where it works.
@@ -137,7 +150,7 @@ model! {
     /// Whether one that repeats itself is stopped.
     stuck_detection: bool = { true };
     /// When it counts as that.
-    stuck_detection_thresholds: Option<Anything> = { None };
+    stuck_detection_thresholds: Option<Thresholds> = { None };
     /// Its secrets.
     secrets: Map<SecretSource> = { Map::default() };
     /// Whether secrets are tokens of ours, all of which have to open.
@@ -176,7 +189,7 @@ model! {
     /// Whether one that repeats itself is stopped.
     stuck_detection: bool = { true };
     /// When it counts as that.
-    stuck_detection_thresholds: Option<Anything> = { None };
+    stuck_detection_thresholds: Option<Thresholds> = { None };
     /// Whether it gets a title by itself.
     autotitle: bool = { true };
     /// Where the client has the classes of tools.

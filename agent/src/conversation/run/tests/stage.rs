@@ -23,7 +23,7 @@ use crate::lookup::{self, Lookup};
 use crate::net::Network;
 use crate::secrets::{Resolver, Secrets, Setting};
 use crate::source::{Holder, Rights, Source};
-use crate::tool::{Content, Setup};
+use crate::tool::{Bounds, Content, Setup};
 
 struct Nobody;
 
@@ -119,7 +119,7 @@ impl Stage {
             working_dir: self.path().to_owned(),
             environment: Vec::new(),
             guard: Guard::off(),
-            hidden: Vec::new(),
+            bounds: Bounds::default(),
             masks: Arc::new(Hiding::new(secrets.redactor())),
             output_dir: None,
         };
