@@ -166,10 +166,7 @@ impl Transaction {
                     within("a description", described, DESCRIPTION_BYTES_MAX)?;
                 }
                 Action::Append(entry, _) => within("a log entry", entry.len(), VALUE_BYTES_MAX)?,
-                Action::Delete(_)
-                | Action::Require(_)
-                | Action::DeleteLog
-                | Action::CutLog(_) => {}
+                Action::Delete(_) | Action::Require(_) | Action::DeleteLog | Action::CutLog(_) => {}
             }
         }
         Ok(())

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::event::{Body, LlmMessage, Message, Role, SystemPrompt};
-use super::prompt;
 use super::machine::Machine;
+use super::prompt;
 use super::run::{Incoming, Inside, blocking};
 use super::{Draft, Error, Source, Status};
 use crate::tool::Content;

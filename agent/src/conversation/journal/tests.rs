@@ -261,7 +261,10 @@ fn a_state_does_not_grow_with_the_requests() {
         let also = Transaction::new();
         let forked = journal.fork(id, &journal.redactor, None, reset, |_| {}, also);
         let forked = forked.unwrap();
-        (forked.figures().unwrap().len() as u64, forked.state().stats.cost())
+        (
+            forked.figures().unwrap().len() as u64,
+            forked.state().stats.cost(),
+        )
     };
     assert_eq!(fork(true), (0, 0.0));
     assert_eq!(fork(false), (most, journal.state().stats.cost()));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Conversation;
 use super::making::raw;
-use crate::conversation::{Body, Error, event};
 use crate::conversation::request::{Ask, Confirmation, SendMessage, SetAnalyzer, SetPolicy};
 use crate::conversation::run::Incoming;
+use crate::conversation::{Body, Error, event};
 use crate::json::Json;
 use crate::settings::field::{Field, Source};
 use crate::settings::secret::{Expose, View};

@@ -178,7 +178,9 @@ struct Leaving(Vec<Seat>);
 impl Drop for Leaving {
     fn drop(&mut self) {
         let seats = std::mem::take(&mut self.0);
-        if !seats.is_empty() && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if !seats.is_empty()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             runtime.spawn_blocking(move || drop(seats));
         }
     }

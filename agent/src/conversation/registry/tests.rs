@@ -380,7 +380,9 @@ async fn a_run_whose_end_could_not_be_kept_is_in_error() {
     let conversation = all.get(id).await.unwrap();
     let running = || {
         let journal = conversation.journal();
-        journal.commit(|draft| draft.status(Status::Running)).unwrap();
+        journal
+            .commit(|draft| draft.status(Status::Running))
+            .unwrap();
     };
     running();
     let info = conversation.info(Form::default()).await.unwrap();
@@ -750,7 +752,10 @@ async fn memory_of_idle_conversations() {
     let all = stage.start();
     let turn = async || {
         let id = stage.made(&all, r#","autotitle":false"#).await;
-        stage.model.calls("think", r#"{"thought":"hm"}"#).says("done");
+        stage
+            .model
+            .calls("think", r#"{"thought":"hm"}"#)
+            .says("done");
         let body = Json::parse(br#"{"content":[{"type":"text","text":"go"}],"run":true}"#).ok();
         let conversation = all.get(id).await.unwrap();
         conversation.send(body.as_ref()).await.unwrap();

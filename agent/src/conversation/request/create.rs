@@ -9,6 +9,7 @@ use crate::conversation::agent::{Agent, GivenAgent};
 use crate::json::{Json, Object, Text};
 use crate::secrets::Setting;
 use crate::settings::agent::{AgentSettings, ONE_OR_MORE};
+use crate::settings::context::AgentContext;
 use crate::settings::fault::cleaned;
 use crate::settings::field::{Anything, Field, Map, Reading, Rule};
 use crate::settings::model::{any_input, any_value, choice, model};
@@ -238,7 +239,28 @@ impl Create {
                 .iter()
                 .map(|(name, source)| source.setting(name, base_url)),
         );
+        let context = agent.agent_context.as_ref();
+        let loads = |context: &AgentContext| {
+            context.load_user_skills
+                || context.load_project_skills
+                || context.load_public_skills
+                || context.load_memory
+                || !context.registered_marketplaces.is_empty()
+        };
+        let template = agent.system_prompt_filename.expose();
         let given = [
+            (
+                "agent.agent_context.load_*, registered_marketplaces",
+                context.is_some_and(loads),
+            ),
+            (
+                "agent.system_prompt_filename",
+                agent.system_prompt.is_none() && template != "system_prompt.j2",
+            ),
+            (
+                "agent.tool_concurrency_limit",
+                agent.tool_concurrency_limit > 1,
+            ),
             ("agent.mcp_config", !agent.mcp_config.is_empty()),
             ("agent.critic", agent.critic.is_some()),
             ("client_tools", !self.client_tools.is_empty()),

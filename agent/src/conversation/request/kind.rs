@@ -1,8 +1,8 @@
 //! Objects that say in their `kind` which of several they are.
 
 use crate::json::{Json, Object};
-use crate::settings::fault::{REDACTED, cleaned, looks_secret};
 use crate::settings::MASK;
+use crate::settings::fault::{REDACTED, cleaned, looks_secret};
 use crate::settings::field::{Field, Reading};
 use crate::settings::model::refuse_other;
 use crate::settings::secret::View;

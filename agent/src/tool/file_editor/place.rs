@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
 use super::Outcome;
-use crate::tool::Bounds;
 use crate::limits::VIEW_ENTRIES_MAX;
+use crate::tool::Bounds;
 
 /// Names read of one directory. More than are shown, so that those shown are the first.
 pub(super) const NAMES_MAX: usize = 10 * VIEW_ENTRIES_MAX;
@@ -48,7 +48,9 @@ impl Place {
         let absolute = absolute(path)?;
         let fence = Fence::around(bounds);
         let found = absolute.canonicalize();
-        if found.is_err() && let Some(above) = nearest(absolute) {
+        if found.is_err()
+            && let Some(above) = nearest(absolute)
+        {
             // What may not be reached is refused in the same way whether there is anything or not.
             fence.check(path, &above)?;
         }
