@@ -4,6 +4,7 @@
 //! one at a time: no wish is lost between a look and a change. Holds no lock while it waits.
 
 mod handle;
+mod keeping;
 mod telling;
 
 use std::path::PathBuf;
@@ -15,13 +16,12 @@ pub use handle::Run;
 
 use super::call::Toolbox;
 use super::confirm::Policy;
-use super::event::{Body, Classification, ConversationError, Rejecter, UserReject};
+use super::event::{Body, Rejecter, UserReject};
 use super::machine::Machine;
 use super::outfit::Outfit;
 use super::pending::{self, Planned};
 use super::stuck::Thresholds;
-use super::turn::End;
-use super::{Committed, Draft, Error, Histories, Journal, Raw, Source, State, Status};
+use super::{Draft, Error, Histories, Journal, Raw, Source, State, Status};
 use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, SHORT_RUN_MS};
 use crate::llm::Progress;
 use crate::secrets::Secrets;
@@ -382,18 +382,6 @@ impl Runner {
 }
 
 impl Inside {
-    pub(super) fn commit<T>(
-        &self,
-        change: impl FnOnce(&mut Draft<'_>) -> T,
-    ) -> Result<Committed<T>, Error> {
-        self.parts.journal.commit(|draft| {
-            if draft.state.status == Status::Running && self.current().is_none() {
-                draft.status(Status::Error);
-            }
-            change(draft)
-        })
-    }
-
     fn current(&self) -> MutexGuard<'_, Option<Arc<Run>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -422,36 +410,6 @@ impl Inside {
         self.parts.histories.keep(self.number, machine);
     }
 
-    /// Begins a run, inside a commit.
-    fn begin(&self, draft: &mut Draft<'_>, planned: Vec<Planned>) -> Begun {
-        let run = Run::new();
-        *self.current() = Some(Arc::clone(&run));
-        draft.state.iterations = 0;
-        draft.status(Status::Running);
-        Begun::Run(run, planned)
-    }
-
-    /// A run that began in a commit that failed did not begin.
-    fn clear_failed<T>(
-        &self,
-        began: Option<&Arc<Run>>,
-        committed: Result<Committed<T>, Error>,
-    ) -> Result<T, Error> {
-        committed
-            .map(|done| done.value)
-            .inspect_err(|_| self.clear(began))
-    }
-
-    /// If this run goes on, none does.
-    fn clear(&self, run: Option<&Arc<Run>>) {
-        let mut current = self.current();
-        if let (Some(one), Some(run)) = (&*current, run)
-            && Arc::ptr_eq(one, run)
-        {
-            *current = None;
-        }
-    }
-
     /// The calls that wait, which from here on wait no longer.
     fn take_pending(&self, draft: &mut Draft<'_>) -> Result<Vec<Planned>, Error> {
         let sealed = self.parts.journal.pending()?;
@@ -468,70 +426,6 @@ impl Inside {
             return Policy::default();
         }
         Policy::read(state.confirmation_policy.as_str())
-    }
-
-    /// The run is over, inside a commit, unless a message that nobody answered wants more: then it goes on.
-    pub(super) fn over(&self, draft: &mut Draft<'_>, run: &Run, answered: u64) -> bool {
-        let unanswered = draft
-            .state
-            .last_user_message
-            .is_some_and(|message| message.place() >= answered);
-        let again = run.again.swap(false, Ordering::SeqCst) && unanswered;
-        if again && draft.state.status == Status::Finished {
-            draft.state.iterations = 0;
-            draft.status(Status::Running);
-            return false;
-        }
-        *self.current() = None;
-        true
-    }
-
-    /// Ends a run that did not end by itself.
-    pub(super) fn end(&self, draft: &mut Draft<'_>, run: &Run, end: End) {
-        match end {
-            End::Paused => {
-                draft.status(Status::Paused);
-                draft.push(Source::User, Body::Pause);
-            }
-            End::Interrupted => {
-                draft.status(Status::Paused);
-                if run.stop.load(Ordering::SeqCst) {
-                    draft.push(Source::User, Body::Pause);
-                }
-                draft.push(Source::User, Body::Interrupt);
-            }
-            End::Stuck => draft.status(Status::Stuck),
-            End::Failed(error) => {
-                draft.status(Status::Error);
-                draft.push(Source::Environment, Body::ConversationError(error));
-            }
-        }
-        *self.current() = None;
-    }
-
-    /// A run broke down. If not even that can be stored, the next call finds no run and may begin one.
-    async fn broke(self: &Arc<Self>, run: &Arc<Run>, why: String) {
-        (self.parts.warn)(&format!(
-            "conversation {}: a run broke down: {why}",
-            self.parts.journal.id()
-        ));
-        let error = ConversationError {
-            code: "InternalError".to_owned(),
-            detail: why,
-            classification: Some(Classification::new("internal", true, "retry")),
-        };
-        let (inside, own) = (Arc::clone(self), Arc::clone(run));
-        let _ = blocking(move || {
-            inside.commit(|draft| {
-                let other = inside.current().clone();
-                if other.is_none_or(|other| Arc::ptr_eq(&other, &own)) {
-                    inside.end(draft, &own, End::Failed(error));
-                }
-            })
-        })
-        .await;
-        self.clear(Some(run));
-        self.show_all();
     }
 }
 
