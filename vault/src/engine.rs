@@ -374,7 +374,7 @@ impl Inner {
                     gone.insert(place);
                     continue;
                 }
-                Action::Require(_) | Action::DeleteLog => continue,
+                Action::Require(_) | Action::DeleteLog | Action::CutLog(_) => continue,
             };
             let place = self.place(namespace, name, index, kind);
             let cached = match kind {

@@ -173,6 +173,13 @@ impl<'a> Stage<'a> {
                     Some(ChangeKind::Appended { index }),
                 )
             }
+            Action::CutLog(most) => {
+                let left = self.cut_log(&namespace, &name, most)?;
+                (
+                    Outcome::LogDeleted(left.is_some()),
+                    (left == Some(0)).then_some(ChangeKind::LogDeleted),
+                )
+            }
             Action::DeleteLog => {
                 let deleted = self.delete_log(&namespace, &name)?;
                 (
@@ -406,6 +413,29 @@ impl<'a> Stage<'a> {
         self.set(key::entry(&at, index), Some(file));
         self.set(at, Some(head_row));
         Ok(index)
+    }
+
+    /// How many entries are left; `None` where there was no log.
+    fn cut_log(
+        &mut self,
+        namespace: &Namespace,
+        name: &Name,
+        most: u64,
+    ) -> Result<Option<u64>, Error> {
+        let (at, Some(mut head)) = self.head(namespace, name)? else {
+            return Ok(None);
+        };
+        let left = head.next.saturating_sub(most);
+        for index in left..head.next {
+            self.set(key::entry(&at, index), None);
+        }
+        head.next = left;
+        let row = match left {
+            0 => None,
+            _ => Some(head.seal(self.setting.keys, &at)?),
+        };
+        self.set(at, row);
+        Ok(Some(left))
     }
 
     fn delete_log(&mut self, namespace: &Namespace, name: &Name) -> Result<bool, Error> {

@@ -61,6 +61,7 @@ pub(crate) enum Action {
     Require(Expect),
     Append(Plaintext, Option<Sealed>),
     DeleteLog,
+    CutLog(u64),
 }
 
 /// A value sealed ahead of the commit, for the place that it will probably get.
@@ -160,7 +161,7 @@ impl Transaction {
         let audited = |(at, operation): (usize, &Operation)| {
             let word = match operation.action {
                 Action::Put(..) => Audited::Write,
-                Action::Delete(_) | Action::DeleteLog => Audited::Delete,
+                Action::Delete(_) | Action::DeleteLog | Action::CutLog(_) => Audited::Delete,
                 Action::Require(_) | Action::Append(..) => return None,
             };
             Some(Step {
@@ -191,6 +192,13 @@ impl Transaction {
         self
     }
 
+    /// Deletes up to `most` entries at the end of a log, and the log with the last of them: for long ones, some at a
+    /// time. The store is not compacted for it, as for a deletion. Says of a log that was there that it was deleted.
+    #[must_use]
+    pub fn cut_log(self, namespace: &Namespace, log: &Name, most: u64) -> Self {
+        self.then(namespace, log, Action::CutLog(most))
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -212,7 +220,7 @@ impl Transaction {
                     within("a description", described, DESCRIPTION_BYTES_MAX)?;
                 }
                 Action::Append(entry, _) => within("a log entry", entry.len(), VALUE_BYTES_MAX)?,
-                Action::Delete(_) | Action::Require(_) | Action::DeleteLog => {}
+                Action::Delete(_) | Action::Require(_) | Action::DeleteLog | Action::CutLog(_) => {}
             }
         }
         Ok(())
