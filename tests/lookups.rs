@@ -28,7 +28,8 @@ async fn five_hundred_lookups_of_our_own_with_a_stuck_one_leave_the_server_answe
     let (stop, stopped) = oneshot::channel::<()>();
     let served = server.run(async { drop(stopped.await) });
 
-    let secrets = Secrets::open(&Namespace::new("conversation/1").unwrap(), &resolver).unwrap();
+    let secrets =
+        Secrets::open(&Namespace::new("conversation/1").unwrap(), "1", &resolver).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stuck_url = format!("http://{}/v", silent.local_addr().unwrap());
     let lookup = |name: String, url: String, key: bool| {
@@ -65,13 +66,13 @@ async fn five_hundred_lookups_of_our_own_with_a_stuck_one_leave_the_server_answe
     let asked = async {
         let stuck = tokio::spawn({
             let secrets = secrets.clone();
-            async move { secrets.value("STUCK").await }
+            async move { secrets.value("STUCK", "terminal").await }
         });
         let (_kept, _) = silent.accept().await.unwrap();
         let mut wire = TcpStream::connect(address).await.unwrap();
         let names: Vec<String> = (0..LOOKUPS).map(|number| format!("S{number}")).collect();
         for names in names.chunks(LOOKUPS / 10) {
-            for (name, value) in names.iter().zip(secrets.values(names).await) {
+            for (name, value) in names.iter().zip(secrets.values(names, "terminal").await) {
                 let expected = format!("value-number-{}", &name[1..]);
                 assert!(
                     value.unwrap().unwrap().expose() == expected.as_bytes(),

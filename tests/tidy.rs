@@ -42,6 +42,7 @@ const EXPOSE: &[&str] = &[
     "agent/src/settings/",               // the texts of the settings
     "agent/src/source.rs",               // into the bytes of a source
     "http/src/auth.rs",                  // session keys, into digests
+    "http/src/cli/audit.rs",             // entries of the audit trail, to standard output
     "http/src/cli/secret.rs",            // a value, to standard output
     "http/src/cli/verify.rs",            // the server's report
     "http/src/client.rs",                // requests and answers of commands
@@ -52,6 +53,7 @@ const EXPOSE: &[&str] = &[
     "http/src/routes/secrets.rs",        // the fields of a body
     "http/src/several.rs",               // values, into one body
     "http/src/transfer.rs",              // what a command sends through the server
+    "vault/src/audit/",                  // entries of the audit trail, which hold no secret
     "vault/src/cache.rs",                // values, re-sealed
     "vault/src/keys.rs",                 // the keys themselves
     "vault/src/manifest.rs",             // sealed by the names key, not secret

@@ -163,7 +163,7 @@ fn a_newer_format_is_refused_untouched() {
     let text = fs::read_to_string(&header).unwrap();
     fs::write(
         &header,
-        text.replacen("strongroom-vault 1", "strongroom-vault 2", 1),
+        text.replacen("strongroom-vault 2", "strongroom-vault 3", 1),
     )
     .unwrap();
     let before = files(dir.path());

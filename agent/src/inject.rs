@@ -216,6 +216,12 @@ impl Environment {
     }
 }
 
+/// Whether the kernel takes a variable with this value: it has no NUL and is not too long.
+#[must_use]
+pub fn fits(name: &str, value: &Plaintext) -> bool {
+    name.len() + 1 + value.len() <= limits::ENV_ENTRY_BYTES_MAX && !value.expose().contains(&0)
+}
+
 /// A name as it goes into an error: what is no text is replaced, what is very long is cut.
 pub(crate) fn shown(name: &OsStr) -> String {
     const CHARS_MAX: usize = 100;

@@ -190,24 +190,45 @@ impl Drop for Text {
     }
 }
 
-/// The name of a member: a text that a map can look up.
-pub(crate) struct Key(pub(crate) Text);
+/// The name of a member, which a map can look up: one of ours, or a text from outside.
+pub(crate) enum Key {
+    /// No secret: needs no copy and no wiping.
+    Ours(&'static str),
+    /// A client may have put anything into it.
+    Text(Text),
+}
+
+impl Key {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Ours(name) => name,
+            Self::Text(text) => text.expose(),
+        }
+    }
+
+    fn duplicate(&self) -> Self {
+        match self {
+            Self::Ours(name) => Self::Ours(name),
+            Self::Text(text) => Self::Text(Text::copy_of(text.expose())),
+        }
+    }
+}
 
 impl Borrow<str> for Key {
     fn borrow(&self) -> &str {
-        self.0.expose()
+        self.as_str()
     }
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.expose().hash(state);
+        self.as_str().hash(state);
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.0.is(other.0.expose())
+        self.as_str() == other.as_str()
     }
 }
 
@@ -269,7 +290,12 @@ impl Object {
 
     /// [`Self::insert`] with a name that is already a [`Text`].
     pub fn put(&mut self, name: Text, value: Json) -> Option<Json> {
-        self.0.insert(Key(name), value)
+        self.set(Key::Text(name), value)
+    }
+
+    /// [`Self::insert`] without a copy of a name that is ours.
+    pub(crate) fn set(&mut self, name: Key, value: Json) -> Option<Json> {
+        self.0.insert(name, value)
     }
 
     /// Takes the member `name` out. The others keep their order, so it costs a walk over them: to take out
@@ -280,32 +306,32 @@ impl Object {
 
     /// Keeps the members that `keep` wants, in one walk.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Json) -> bool) {
-        self.0.retain(|name, value| keep(name.0.expose(), value));
+        self.0.retain(|name, value| keep(name.as_str(), value));
     }
 
     /// The members in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Json)> {
-        self.0.iter().map(|(name, value)| (name.0.expose(), value))
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The members in order, to change their values.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Json)> {
         self.0
             .iter_mut()
-            .map(|(name, value)| (name.0.expose(), value))
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// The members themselves, in order.
-    pub fn into_members(self) -> impl ExactSizeIterator<Item = (Text, Json)> {
-        self.0.into_iter().map(|(name, value)| (name.0, value))
+    pub(crate) fn into_members(self) -> impl ExactSizeIterator<Item = (Key, Json)> {
+        self.0.into_iter()
     }
 
     /// A deep copy, as [`Json::duplicate`].
     #[must_use]
     pub fn duplicate(&self) -> Self {
         let mut copy = Self::with_capacity(self.len());
-        for (name, value) in self.iter() {
-            copy.insert(name, value.duplicate());
+        for (name, value) in &self.0 {
+            copy.set(name.duplicate(), value.duplicate());
         }
         copy
     }

@@ -88,7 +88,14 @@ impl Lender {
         &self.0.vault
     }
 
-    /// The present value of a secret, masked from here on; `None` when there is none of that name.
+    /// Where its secrets lie in the vault.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.namespace
+    }
+
+    /// The present value of a secret, masked from here on; `None` when there is none of that name. Whoever gives it
+    /// to someone says so in the audit trail.
     ///
     /// # Errors
     /// [`Error::Vault`]; [`Error::Mask`] when it can't be masked: then it is not lent.

@@ -147,8 +147,7 @@ pub const LLM_HEADER_BYTES_MAX: usize = 16 << 10;
 pub const LLM_EXTRA_HEADERS_MAX: usize = 64;
 /// Longest model name, base URL or other word of the settings that goes to the wire, in bytes.
 pub const LLM_WORD_BYTES_MAX: usize = 4096;
-/// Requests whose own figures are kept for one usage id; the sums go on. They are in a conversation's state, which is
-/// written at each step.
+/// Requests whose own figures a conversation shows, the newest; the sums are of all.
 pub const LLM_REQUEST_FIGURES_MAX: usize = 256;
 // Tools.
 /// What a call of the terminal shows of its output; the rest is left out in the middle.
@@ -251,12 +250,16 @@ pub const PAGE_SCAN_BYTES_MAX: usize = 256 << 20;
 pub const CONVERSATIONS_LOADED_MAX: usize = 1_024;
 /// A conversation that nobody uses for so long leaves memory, and its shell ends.
 pub const CONVERSATION_IDLE_SECONDS: u64 = 20 * 60;
+/// How often it is looked for such ones, in seconds.
+pub const CONVERSATION_LOOK_SECONDS: u64 = 60;
+/// What is remembered of the logs of conversations that rest, in bytes, by the lengths of their texts.
+pub const HISTORIES_BYTES_MAX: usize = 64 << 20;
+/// Log entries that the erasure of a conversation deletes in one step.
+pub const ERASE_STEP_ENTRIES: u64 = 1_000;
 /// What a server that stops waits for runs to end, in seconds.
 pub const STOP_SECONDS_MAX: u64 = 5;
 /// What `git init` may take in a new conversation's directory, in seconds.
 pub const GIT_INIT_SECONDS_MAX: u64 = 10;
-/// Events that a fork copies in one step.
-pub const FORK_STEP_EVENTS: u64 = 100;
 /// Conversations that one request may name.
 pub const CONVERSATIONS_NAMED_MAX: usize = 99;
 /// Conversations in one page of an answer.

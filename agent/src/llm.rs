@@ -34,7 +34,7 @@ pub use config::{Config, ConfigError};
 pub use failure::{Failure, FailureKind};
 pub use message::{Message, Part, Reasoning, Said, Stop, Thought, ToolCall, ToolSpec};
 pub use scripted::{Asked, Scripted};
-pub use usage::{Metrics, Spent, Usage};
+pub use usage::{Figures, Metrics, Spent, Usage};
 
 /// An answer to come. Dropping it cancels the request at once.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>>;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use strongroom_vault::audit::{Operation, Text};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction};
 use tokio::task::JoinSet;
 
@@ -21,11 +22,13 @@ use crate::source::{Holder, Kept, Read, Rights, Source, check_lookup, is_secret_
 mod entry;
 mod error;
 mod gate;
+mod noted;
 
 use entry::{Entry, Kind};
 pub use entry::{Listed, Shown};
 pub use error::Error;
 pub use gate::Gate;
+use noted::Access;
 
 /// The header that names a session key of ours.
 const SESSION_KEY: &str = "X-Session-API-Key";
@@ -49,6 +52,8 @@ pub struct Secrets(Arc<Shared>);
 struct Shared {
     resolver: Arc<Resolver>,
     place: Namespace,
+    /// The conversation's id, for the audit trail.
+    conversation: Text,
     redactor: Redactor,
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
     /// Held from a check to the end of its write.
@@ -66,16 +71,21 @@ pub struct Setting {
 }
 
 impl Secrets {
-    /// The secrets kept in `place`, none if nothing is there. Static values and their previous ones are masked
-    /// from here on.
+    /// The secrets kept in `place` for this conversation, none if nothing is there. Static values and their previous
+    /// ones are masked from here on.
     ///
     /// # Errors
     /// [`Error::Vault`], [`Error::Mask`], [`Error::Damaged`].
-    pub fn open(place: &Namespace, resolver: &Arc<Resolver>) -> Result<Self, Error> {
+    pub fn open(
+        place: &Namespace,
+        conversation: &str,
+        resolver: &Arc<Resolver>,
+    ) -> Result<Self, Error> {
         let shared = Shared {
             redactor: resolver.lender.redactor().scope(),
             resolver: Arc::clone(resolver),
             place: place.clone(),
+            conversation: Text::new(conversation),
             entries: RwLock::default(),
             writing: Mutex::default(),
         };
@@ -148,21 +158,38 @@ impl Secrets {
         names.cloned().collect()
     }
 
+    /// Says in the audit trail that a command of `tool` was not given this source, whose value the kernel does not
+    /// take.
+    pub async fn skipped(&self, name: &str, tool: &str) {
+        if let Some(entry) = self.0.entry(name) {
+            let access = Access::skipped(self.0.who(None, tool));
+            // Nothing was given away, so nothing has to be held back if this fails.
+            let _ = self.0.note(&entry, access).await;
+        }
+    }
+
     /// The value of a source, masked from here on; `None` when there is no source of that name, or it is a
     /// static one without a value. Waits for a foreign server at most
     /// [`LOOKUP_SECONDS_MAX`](crate::limits::LOOKUP_SECONDS_MAX), and for nobody otherwise.
     ///
     /// # Errors
     /// Any [`Error`] of resolving, by its name.
-    pub async fn value(&self, name: &str) -> Result<Option<Plaintext>, Error> {
+    pub async fn value(&self, name: &str, tool: &str) -> Result<Option<Plaintext>, Error> {
+        let lookup = Operation::Lookup;
         match self.0.entry(name) {
-            Some(entry) => self.0.resolve(name, &entry).await,
+            Some(entry) => self.0.noted(name, &entry, lookup, tool).await,
             None => Ok(None),
         }
     }
 
-    /// The values of several sources, in the order of `names`. Foreign servers are asked all at once.
-    pub async fn values(&self, names: &[String]) -> Vec<Result<Option<Plaintext>, Error>> {
+    /// The values of several sources, in the order of `names`, to be put into the environment of a command of `tool`.
+    /// Foreign servers are asked all at once.
+    pub async fn values(
+        &self,
+        names: &[String],
+        tool: &str,
+    ) -> Vec<Result<Option<Plaintext>, Error>> {
+        let inject = Operation::Inject;
         let mut values: Vec<_> = names.iter().map(|_| Ok(None)).collect();
         let mut asked = JoinSet::new();
         for (at, (name, value)) in names.iter().zip(&mut values).enumerate() {
@@ -170,10 +197,10 @@ impl Secrets {
                 continue;
             };
             if matches!(entry.kind, Kind::Foreign { .. }) {
-                let (shared, name) = (Arc::clone(&self.0), name.clone());
-                asked.spawn(async move { (at, shared.resolve(&name, &entry).await) });
+                let (shared, name, tool) = (Arc::clone(&self.0), name.clone(), tool.to_owned());
+                asked.spawn(async move { (at, shared.noted(&name, &entry, inject, &tool).await) });
             } else {
-                *value = self.0.resolve(name, &entry).await;
+                *value = self.0.noted(name, &entry, inject, tool).await;
             }
         }
         while let Some(answered) = asked.join_next().await {
@@ -187,6 +214,9 @@ impl Secrets {
         values
     }
 }
+
+/// A value and its version.
+type Found = (Plaintext, Option<u64>);
 
 impl Shared {
     fn entry(&self, name: &str) -> Option<Arc<Entry>> {
@@ -283,7 +313,8 @@ impl Shared {
         if all.len() > SOURCES_MAX {
             return Err(Error::TooMany);
         }
-        self.resolver.lender.vault().commit(transaction)?;
+        let who = self.who(Some(by), "set");
+        self.resolver.lender.vault().commit(transaction.by(&who))?;
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = all;
         Ok(())
     }
@@ -340,13 +371,15 @@ impl Shared {
             return Ok(false);
         };
         let vault = self.resolver.lender.vault();
-        vault.delete(&self.place, &entry.record, Expect::Any)?;
+        let delete = Transaction::new().delete(&self.place, &entry.record, Expect::Any);
+        vault.commit(delete.by(&self.who(None, "remove")))?;
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.remove(name);
         Ok(true)
     }
 
-    async fn resolve(&self, name: &str, entry: &Entry) -> Result<Option<Plaintext>, Error> {
+    /// A value, and its version in the vault if it has one there.
+    async fn resolve(&self, name: &str, entry: &Entry) -> Result<Option<Found>, Error> {
         match &entry.kind {
             Kind::Vault {
                 holder,
@@ -358,11 +391,14 @@ impl Shared {
                 ..
             } => self.lend(name, holder, secret).map(Some),
             Kind::Static => self.stored(name, entry),
-            Kind::Foreign { address, .. } => self.fetch(name, entry, address).await.map(Some),
+            Kind::Foreign { address, .. } => {
+                let value = self.fetch(name, entry, address).await?;
+                Ok(Some((value, None)))
+            }
         }
     }
 
-    fn lend(&self, name: &str, holder: &Holder, secret: &Name) -> Result<Plaintext, Error> {
+    fn lend(&self, name: &str, holder: &Holder, secret: &Name) -> Result<Found, Error> {
         if !self.resolver.rights.may_read(holder, secret) {
             return Err(Error::Denied {
                 name: name.to_owned(),
@@ -372,10 +408,10 @@ impl Shared {
         let value = value.ok_or_else(|| Error::Absent {
             name: name.to_owned(),
         })?;
-        Ok(value.bytes)
+        Ok((value.bytes, Some(value.version)))
     }
 
-    fn stored(&self, name: &str, entry: &Entry) -> Result<Option<Plaintext>, Error> {
+    fn stored(&self, name: &str, entry: &Entry) -> Result<Option<Found>, Error> {
         let Some(kept) = self
             .resolver
             .lender
@@ -390,7 +426,7 @@ impl Shared {
                 if let Some(value) = &value {
                     self.mask(STATIC, name, value)?;
                 }
-                Ok(value)
+                Ok(value.map(|value| (value, Some(kept.version))))
             }
             // Replaced just now by a source of another kind.
             Some(_) => Ok(None),

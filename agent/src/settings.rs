@@ -129,11 +129,11 @@ impl Settings {
         };
         let mut answer = Object::with_capacity(document.len());
         for (name, value) in document.into_members() {
-            if name.is("schema_version") {
+            if name.as_str() == "schema_version" {
                 continue;
             }
-            let conversation = name.is("conversation_settings");
-            answer.put(name, value);
+            let conversation = name.as_str() == "conversation_settings";
+            answer.set(name, value);
             if conversation {
                 let is_set = self.agent_settings.llm().is_some_and(llm::Llm::has_key);
                 answer.insert("llm_api_key_is_set", is_set);

@@ -96,12 +96,21 @@ pub struct Setup {
     pub environment: Vec<(OsString, OsString)>,
     /// What the shell runs behind.
     pub guard: Guard,
-    /// Directories and files that no tool may touch, as no child of ours may: the vault's own.
-    pub hidden: Vec<PathBuf>,
+    /// Which files tools may touch.
+    pub bounds: Bounds,
     /// What hides secrets in output.
     pub masks: Arc<dyn Masks>,
     /// What terminal observations name as the place of full outputs.
     pub output_dir: Option<String>,
+}
+
+/// Which files tools may touch that work in our own process.
+#[derive(Clone, Default)]
+pub struct Bounds {
+    /// The directory in which everything has to be; `None`: anywhere.
+    pub root: Option<PathBuf>,
+    /// Directories and files that no tool may touch, as no child of ours may: the vault's own.
+    pub hidden: Vec<PathBuf>,
 }
 
 /// What comes with one call beside its action.

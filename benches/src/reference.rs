@@ -38,6 +38,8 @@ pub fn start(python: &Path, state: &Path, home: &Path) -> Result<Server> {
         .env("OH_PERSISTENCE_DIR", state)
         .env("OH_ENABLE_VSCODE", "0")
         .env("OH_PRELOAD_TOOLS", "0")
+        // By itself it refuses to run more than ten conversations at once.
+        .env("OH_MAX_CONCURRENT_RUNS", "100")
         .env("OPENHANDS_SUPPRESS_BANNER", "1")
         .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         // Its log breaks lines.

@@ -21,6 +21,7 @@ use strongroom_http::limits::HEADER_BYTES_MAX;
 use strongroom_http::scrub::ScrubIo;
 use strongroom_http::watch::Watch;
 use strongroom_http::{Config, Server};
+use strongroom_vault::audit::Mode;
 use strongroom_vault::{Options, Plaintext, Unlock, Vault};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -32,6 +33,7 @@ pub const SESSION_KEY: &str = "bench-session-key";
 /// The first argument of a bench that shall be a server.
 const SERVE: &str = "--serve";
 const HELLO: &str = "hello";
+const UNAUDITED: &str = "unaudited";
 
 /// What a server process shall do.
 pub enum Role {
@@ -39,6 +41,8 @@ pub enum Role {
     Hello(usize),
     /// The server over the vault of a directory, with so many bytes for cached values.
     Secrets(PathBuf, usize),
+    /// The same without an audit trail.
+    Unaudited(PathBuf, usize),
 }
 
 impl Role {
@@ -50,6 +54,7 @@ impl Role {
         match self {
             Self::Hello(bytes) => command.arg(HELLO).arg(bytes.to_string()),
             Self::Secrets(dir, cache) => command.arg(dir).arg(cache.to_string()),
+            Self::Unaudited(dir, cache) => command.arg(dir).arg(cache.to_string()).arg(UNAUDITED),
         };
         command
     }
@@ -64,6 +69,8 @@ impl Role {
         let bytes = arguments.next()?.to_str()?.parse().ok()?;
         Some(if first == HELLO {
             Self::Hello(bytes)
+        } else if arguments.next().is_some_and(|last| last == UNAUDITED) {
+            Self::Unaudited(first.into(), bytes)
         } else {
             Self::Secrets(first.into(), bytes)
         })
@@ -91,20 +98,8 @@ pub fn if_asked() -> Option<ExitCode> {
 async fn serve(role: Role) -> Result<()> {
     let stopped = stdin_ended();
     match role {
-        Role::Secrets(dir, value_cache_bytes) => {
-            let options = Options {
-                value_cache_bytes,
-                ..Options::default()
-            };
-            let vault = Vault::open(&dir, &Unlock::default(), &options)?.0;
-            let config = Config {
-                keys: vec![Plaintext::copy_of(SESSION_KEY.as_bytes())],
-                ..Config::default()
-            };
-            let server = Server::bind(config, vault).await?;
-            println!("listens on http://{}", server.local_addr());
-            server.run(stopped).await;
-        }
+        Role::Secrets(dir, cache) => secrets(&dir, cache, Mode::Buffered, stopped).await?,
+        Role::Unaudited(dir, cache) => secrets(&dir, cache, Mode::Off, stopped).await?,
         Role::Hello(bytes) => {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             println!("listens on http://{}", listener.local_addr()?);
@@ -114,6 +109,28 @@ async fn serve(role: Role) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+async fn secrets(
+    dir: &Path,
+    value_cache_bytes: usize,
+    audit: Mode,
+    stopped: impl Future<Output = ()>,
+) -> Result<()> {
+    let options = Options {
+        value_cache_bytes,
+        audit,
+        ..Options::default()
+    };
+    let vault = Vault::open(dir, &Unlock::default(), &options)?.0;
+    let config = Config {
+        keys: vec![Plaintext::copy_of(SESSION_KEY.as_bytes())],
+        ..Config::default()
+    };
+    let server = Server::bind(config, vault).await?;
+    println!("listens on http://{}", server.local_addr());
+    server.run(stopped).await;
     Ok(())
 }
 

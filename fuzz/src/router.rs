@@ -27,9 +27,16 @@ fn route(method: &str, path: &str) {
     match find(ROUTES, method, &path) {
         Found::Row(row, values) => {
             assert!(row.method() == method && fits(row.pattern(), &path));
-            let value = values.get(&path, 0);
-            assert!(!value.contains('/'));
-            assert_eq!(row.pattern().replace("{name}", value), *path);
+            let mut numbers = 0..;
+            let filled = row.pattern().split('/').map(|part| match part {
+                variable if variable.starts_with('{') => {
+                    let value = values.get(&path, numbers.next().unwrap_or_default());
+                    assert!(!value.contains('/'));
+                    value
+                }
+                literal => literal,
+            });
+            assert_eq!(filled.collect::<Vec<_>>().join("/"), *path);
         }
         Found::WrongMethod(allowed) => {
             assert!(has(&path, Some(allowed)) && !has(&path, Some(method)))
@@ -37,6 +44,7 @@ fn route(method: &str, path: &str) {
         Found::Slash => assert!(
             path.ends_with('/') && has(path.trim_end_matches('/'), None) && !has(&path, None)
         ),
+        Found::NoSlash => assert!(!has(&path, None) && has(&format!("{path}/"), None)),
         Found::Nothing => assert!(!has(&path, None)),
     }
 }

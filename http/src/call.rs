@@ -15,6 +15,7 @@ use strongroom_agent::profiles::Trials;
 use strongroom_agent::secrets::Gate;
 use strongroom_agent::source::{Holder, KeyId};
 use strongroom_agent::workspace::Workspace;
+use strongroom_vault::audit::Who;
 use strongroom_vault::{Namespace, Vault};
 
 use crate::auth::{Caller, Keys, Peer};
@@ -26,6 +27,7 @@ use crate::limits::PARSE_IN_PLACE_BYTES_MAX;
 use crate::log::{Log, RequestId};
 use crate::pool::Pool;
 use crate::router::{Values, decode};
+use crate::trail::Names;
 
 /// What all requests share.
 pub struct State {
@@ -37,6 +39,8 @@ pub struct State {
     pub trials: Trials,
     /// Where the secrets are in it.
     pub secrets: Namespace,
+    /// Those who have them, for the audit trail.
+    pub names: Names,
     /// Lends these secrets to conversations, looks others up for them, and masks all of them.
     pub gate: Gate,
     /// What the children of this server are put behind.
@@ -147,6 +151,8 @@ pub struct Call {
     pub state: Arc<State>,
     /// Who is calling.
     pub caller: Caller,
+    /// The same, for the audit trail.
+    pub who: Who,
     /// On which road.
     pub peer: Peer,
     parts: Parts,
@@ -158,7 +164,7 @@ pub struct Call {
 impl Call {
     pub(crate) fn new(
         state: Arc<State>,
-        caller: Caller,
+        (caller, who): (Caller, Who),
         peer: Peer,
         parts: Parts,
         values: Values,
@@ -168,6 +174,7 @@ impl Call {
         Self {
             state,
             caller,
+            who,
             peer,
             parts,
             values,

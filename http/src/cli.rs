@@ -1,5 +1,6 @@
 //! The command line: verbs, what they share, and what their failures become.
 
+mod audit;
 mod purge;
 mod road;
 mod run;
@@ -52,6 +53,8 @@ enum Verb {
     Export(transfer::Export),
     /// Read everything in the vault and report what is damaged or missing
     Verify(Place),
+    /// List who read or wrote which secret, or prove that nothing of that was changed or taken out
+    Audit(audit::Arguments),
     /// Compact the vault, so that no sealed byte of what was replaced or deleted stays in its file
     Purge(Place),
 }
@@ -94,7 +97,8 @@ impl Place {
         if takeover::is_interrupted(&dir) {
             return Err(Failure::Interrupted(dir));
         }
-        Open::at(dir, &self.unlock(env)?)
+        let options = config::vault_options(&config::Trail::default(), env)?;
+        Open::at(dir, &self.unlock(env)?, &options)
     }
 
     /// What no child may see: the data, and the files that hold keys, as far as they are files. One that is not (a
@@ -142,8 +146,8 @@ impl Place {
 }
 
 impl Open {
-    fn at(dir: PathBuf, unlock: &Unlock) -> Result<Self, Failure> {
-        let (vault, opened) = Vault::open(&dir, unlock, &Options::default())?;
+    fn at(dir: PathBuf, unlock: &Unlock, options: &Options) -> Result<Self, Failure> {
+        let (vault, opened) = Vault::open(&dir, unlock, options)?;
         Ok(Self { vault, opened, dir })
     }
 
@@ -190,6 +194,8 @@ enum Failure {
     Isolation(Refusal),
     /// `verify` has said what it found.
     Damaged,
+    /// `audit` has said what it found.
+    Trail,
     /// The state directory of an agent-server that was to be taken over can't be.
     Import(ImportError),
     /// This directory holds the state of an agent-server and no vault.
@@ -225,6 +231,7 @@ impl Failure {
             | Self::Child(_)
             | Self::Isolation(_)
             | Self::Fill(_)
+            | Self::Trail
             | Self::Damaged => 1,
         }
     }
@@ -269,6 +276,9 @@ impl fmt::Display for Failure {
             ),
             Self::Fill(error) => error.fmt(f),
             Self::Damaged => f.write_str("the vault is damaged, see above"),
+            Self::Trail => {
+                f.write_str("the audit trail was tampered with or is damaged, see above")
+            }
         }
     }
 }
@@ -345,6 +355,7 @@ fn run(verb: &Verb, env: Environment) -> Result<ExitCode, Failure> {
         Verb::Import(arguments) => done(transfer::import(arguments, &mut env)),
         Verb::Export(arguments) => done(transfer::export(arguments, &mut env)),
         Verb::Verify(place) => done(verify::run(place, &mut env)),
+        Verb::Audit(arguments) => done(audit::run(arguments, &mut env)),
         Verb::Purge(place) => done(purge::run(place, &mut env)),
     }
 }

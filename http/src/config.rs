@@ -20,8 +20,10 @@ use crate::server::Config;
 
 mod environment;
 mod file;
+mod trail;
 
 pub use environment::Environment;
+pub use trail::{Durability, Trail, vault_options};
 
 /// Where logs are written unless `LOG_DIR` says otherwise.
 const LOG_DIR: &str = "logs";

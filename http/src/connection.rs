@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use strongroom_vault::audit;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -84,8 +85,8 @@ impl Stop {
     }
 }
 
-/// Serves requests of `peer` on `stream` until it ends.
-pub async fn run<S>(stream: S, peer: Peer, state: Arc<State>, stop: Arc<Stop>)
+/// Serves requests of `peer`, who calls from there, on `stream` until it ends.
+pub async fn run<S>(stream: S, peer: (Peer, audit::Peer), state: Arc<State>, stop: Arc<Stop>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

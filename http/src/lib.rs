@@ -59,6 +59,7 @@ pub mod service;
 pub mod several;
 pub mod socket;
 pub mod talk;
+pub mod trail;
 pub mod transfer;
 pub mod watch;
 pub mod websocket;

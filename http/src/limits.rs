@@ -131,3 +131,7 @@ pub const RUN_QUIET_MS: i64 = 50;
 pub const RUN_POLL_MS: i64 = 20;
 /// What is still read of outputs that others hold open after the command's end.
 pub const RUN_REST_BYTES_MAX: usize = 1024 * 1024;
+/// Largest size that the audit trail may be given, in MiB.
+pub const AUDIT_MIB_MAX: u64 = 16 * 1024;
+/// Entries of the audit trail in one answer.
+pub const AUDIT_PAGE_ENTRIES: usize = 1_000;

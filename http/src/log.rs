@@ -117,6 +117,11 @@ pub enum Entry<'a> {
         /// The system's answer.
         error: &'a std::io::Error,
     },
+    /// What was read last is not in the audit trail.
+    NoTrail {
+        /// Why not.
+        error: &'a Error,
+    },
     /// Whether children are kept away from the vault's keys.
     Isolation {
         /// How, or why not and what helps.
@@ -147,7 +152,7 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     fn level(&self) -> Level {
         match self {
-            Self::Fault { .. } | Self::NotMasked { .. } => Level::Error,
+            Self::Fault { .. } | Self::NoTrail { .. } | Self::NotMasked { .. } => Level::Error,
             Self::NoConnection { .. } | Self::NoCommands { .. } | Self::Conversation { .. } => {
                 Level::Warn
             }
@@ -165,6 +170,7 @@ impl Entry<'_> {
             Self::Fault { .. } => "fault",
             Self::NoConnection { .. } => "accept failed",
             Self::NoCommands { .. } => "no socket for commands of this machine",
+            Self::NoTrail { .. } => "the audit trail could not be written",
             Self::Isolation { .. } => "isolation of the agent",
             Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
             Self::Conversation { .. } => "conversation",
@@ -196,6 +202,7 @@ impl Entry<'_> {
             Self::NoConnection { error } | Self::NoCommands { error } => {
                 vec![("error", Json::text(&error.to_string()))]
             }
+            Self::NoTrail { error } => vec![("error", Json::text(&error.to_string()))],
             Self::Isolation { how } => vec![("how", Json::text(&how.to_string()))],
             Self::NotMasked { error } => {
                 let source = std::error::Error::source(error);

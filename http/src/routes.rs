@@ -13,6 +13,7 @@ use crate::limits::{
 use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
+pub mod audit;
 pub mod bash;
 pub mod conversations;
 pub mod cookie;
@@ -173,11 +174,13 @@ routes! {
 routes! {
     /// What the owner of the data directory may ask for beside [`ROUTES`], over the socket in it.
     OWNER_ROUTES:
-    GET    "/local/verify"   Owner NoBody                  => owner::verify;
-    DELETE "/local/deleted"  Owner NoBody                  => owner::purge;
-    POST   "/local/transfer" Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
-    GET    "/local/credentials"     Owner NoBody           => owner::credentials;
-    GET    "/local/versions/{name}" Owner NoBody           => owner::versions;
+    GET    "/local/verify"          Owner NoBody                  => owner::verify;
+    GET    "/local/audit"           Owner NoBody                  => audit::list;
+    GET    "/local/audit/verify"    Owner NoBody                  => audit::verify;
+    DELETE "/local/deleted"         Owner NoBody                  => owner::purge;
+    POST   "/local/transfer"        Owner SETTINGS_BODY_BYTES_MAX => owner::transfer;
+    GET    "/local/credentials"     Owner NoBody                  => owner::credentials;
+    GET    "/local/versions/{name}" Owner NoBody                  => owner::versions;
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use strongroom_agent::secrets::{self, Gate, Resolver};
 use strongroom_agent::settings::Store;
 use strongroom_agent::workspace::confine::Refused;
 use strongroom_agent::workspace::{self, Workspace};
-use strongroom_vault::{Namespace, Plaintext, Vault};
+use strongroom_vault::{Namespace, Plaintext, Vault, audit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -40,6 +40,7 @@ use crate::log::{Entry, Log};
 use crate::pool::Pool;
 use crate::socket::OwnerSocket;
 use crate::talk::{self, Talk};
+use crate::trail::{self, Names};
 
 /// What a server needs to know beside its vault.
 pub struct Config {
@@ -235,15 +236,18 @@ impl Server {
                 () = &mut shutdown => break,
                 (stream, permit) = accepting.next(&state.log) => {
                     let (state, stop) = (state.clone(), stop.clone());
+                    let from = (Peer::Network, trail::address(stream.peer_addr()));
                     tokio::spawn(async move {
-                        connection::run(stream, Peer::Network, state, stop).await;
+                        connection::run(stream, from, state, stop).await;
                         drop(permit);
                     });
                 }
                 (stream, permit) = owners(&socket, &permits, &state.log) => {
                     let (state, stop) = (state.clone(), stop.clone());
+                    let user = stream.peer_cred().map(|user| audit::Peer::User(user.uid()));
+                    let from = (Peer::Owner, user.unwrap_or_default());
                     tokio::spawn(async move {
-                        connection::run(stream, Peer::Owner, state, stop).await;
+                        connection::run(stream, from, state, stop).await;
                         drop(permit);
                     });
                 }
@@ -265,6 +269,11 @@ impl Server {
         let workspace = state.workspace.clone();
         // It waits a little; if it can't be run any more, everything ends with the process.
         let _ = tokio::task::spawn_blocking(move || workspace.bash.close()).await;
+        // What was read is in the audit trail before this process may end.
+        let vault = state.vault.clone();
+        if let Err(error) = state.pool.write(move || vault.flush_audit()).await {
+            state.log.write(&Entry::NoTrail { error: &error });
+        }
         state.log.write(&Entry::Stopped { cut });
         cut
     }
@@ -290,6 +299,7 @@ pub(crate) fn state(
     for (number, (name, key)) in config.masked.iter().enumerate() {
         learn(name, &number.to_string(), key)?;
     }
+    let names = Names::of(config.keys.len());
     let keys = Arc::new(Keys::new(config.keys));
     let network = Network::system();
     let mut options = config.lookup;
@@ -329,6 +339,7 @@ pub(crate) fn state(
         trials: Trials::over(network.clone()),
         network,
         secrets: Namespace::new(SECRETS).map_err(BindError::Vault)?,
+        names,
         keys,
         origins: config.origins,
         bound,

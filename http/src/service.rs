@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
+use strongroom_vault::audit;
 
 use crate::auth::{Access, Peer};
 use crate::body::{Arriving, Received};
@@ -27,7 +28,7 @@ pub async fn serve(
     state: Arc<State>,
     watch: Arc<Watch>,
     switch: Arc<Switch>,
-    peer: Peer,
+    peer: (Peer, audit::Peer),
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     watch.begin();
@@ -42,16 +43,25 @@ pub async fn serve(
     Ok(reply)
 }
 
-async fn answer(state: &Arc<State>, peer: Peer, request: Request<Incoming>) -> Reply {
+async fn answer(
+    state: &Arc<State>,
+    (peer, from): (Peer, audit::Peer),
+    request: Request<Incoming>,
+) -> Reply {
     let (id, started) = (state.next_id(), started(state));
     let (parts, body) = request.into_parts();
     let method = known(&parts.method);
     let origin = parts.headers.get(header::ORIGIN).cloned();
     let mut route = "-";
     let result = match open_the_door(state, peer, &parts) {
-        Err(error) => Err(error),
+        Err(error) => {
+            if matches!(error, Error::ForeignHost | Error::ForeignOrigin) {
+                state.note_refusal(from, &parts.method, None).await;
+            }
+            Err(error)
+        }
         Ok(Some(preflight)) => return preflight,
-        Ok(None) => handle(state, peer, parts, body, &mut route).await,
+        Ok(None) => handle(state, (peer, from), parts, body, &mut route).await,
     };
     let mut reply = result.unwrap_or_else(|error| {
         if error.is_fault() {
@@ -88,7 +98,7 @@ fn open_the_door(state: &State, peer: Peer, parts: &Parts) -> Result<Option<Repl
 
 async fn handle(
     state: &Arc<State>,
-    peer: Peer,
+    (peer, from): (Peer, audit::Peer),
     parts: Parts,
     body: Incoming,
     name: &mut &'static str,
@@ -115,7 +125,18 @@ async fn handle(
     };
     drop(path);
     *name = route.pattern;
-    let caller = state.keys.admit(peer, &parts.headers, route.access)?;
+    let caller = match state.keys.admit(peer, &parts.headers, route.access) {
+        Ok(caller) => caller,
+        Err(error) => {
+            if matches!(error, Error::NoKey) {
+                state
+                    .note_refusal(from, &parts.method, Some(route.access))
+                    .await;
+            }
+            return Err(error);
+        }
+    };
+    let caller = (caller, state.names.who(caller, from));
     if route.access != Access::Open {
         state.clock.note();
     }
@@ -133,7 +154,13 @@ async fn handle(
         received,
         arriving,
     );
-    (route.handler)(call).await
+    let result = (route.handler)(call).await;
+    if matches!(result, Err(Error::NoSocket)) {
+        // A handshake without the right key: a GET, always.
+        let access = Some(route.access);
+        state.note_refusal(from, &Method::GET, access).await;
+    }
+    result
 }
 
 /// The path without the slashes at its end, as it was sent, so that what was percent-encoded stays so.

@@ -59,6 +59,7 @@ impl Talk {
     async fn begin(&self, state: &State) -> Result<Conversations, Error> {
         let resolver = state.gate.resolver().await.map_err(Error::Masking)?;
         let workspace = state.workspace.clone();
+        let root = workspace.ground.root().map(Path::to_owned);
         let confine: Confine = Box::new(move |path: &Path| {
             workspace
                 .ground
@@ -77,6 +78,7 @@ impl Talk {
             base_url: self.parts.base_url.clone(),
             environment: self.parts.environment.clone(),
             confine,
+            root,
             warn: Arc::new(move |text| warn(&log, text)),
         })?)
     }

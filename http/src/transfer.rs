@@ -10,6 +10,7 @@ use strongroom_agent::openhands::{
 };
 use strongroom_agent::settings::Store;
 use strongroom_vault::Plaintext;
+use strongroom_vault::audit::Who;
 
 /// What is done with a state directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +81,12 @@ impl Order {
         })
     }
 
-    /// Does it and gives what to tell the person.
+    /// Does it for `who` and gives what to tell the person.
     ///
     /// # Errors
     /// [`TransferError`].
-    pub fn carry_out(&self, store: &Store) -> Result<String, TransferError> {
-        run(&self.transfer, store, self.keys.as_ref(), &self.dir)
+    pub fn carry_out(&self, store: &Store, who: &Who) -> Result<String, TransferError> {
+        run(&self.transfer, store, self.keys.as_ref(), &self.dir, who)
     }
 }
 
@@ -121,6 +122,7 @@ fn run(
     store: &Store,
     keys: Option<&Keys>,
     dir: &Path,
+    who: &Who,
 ) -> Result<String, TransferError> {
     let keys = keys.unwrap_or(store.keys());
     match transfer {
@@ -131,11 +133,13 @@ fn run(
             } else {
                 Existing::Refused
             };
-            fill_store(store, state, existing).map_err(TransferError::Vault)?;
+            fill_store(store, state, existing, &who.clone().with("import"))
+                .map_err(TransferError::Vault)?;
             Ok(told(&report))
         }
         Transfer::Export => {
-            let state = openhands::state(store).map_err(TransferError::Vault)?;
+            let state = openhands::state(store, &who.clone().with("export"))
+                .map_err(TransferError::Vault)?;
             let (secrets, profiles) = (state.secrets.len(), state.profiles.len());
             store
                 .export(dir, &state, keys)

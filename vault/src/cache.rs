@@ -1,8 +1,9 @@
 //! A bounded cache of values that were read lately, re-sealed under a key of this process.
 //!
 //! No plaintext stays in memory: a hit costs one XChaCha20-Poly1305 instead of the store and an age file.
-//! It is told of every commit before the commit is acknowledged, so a hit is never older than the last
-//! acknowledged write.
+//! It is told of every commit once it is durable and before it is acknowledged, so a hit is never older than
+//! the last acknowledged write and never newer than the disk. A value that is in it and is replaced stays in it
+//! as what replaced it, sealed ahead like the record itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,19 @@ struct Entry {
 pub(crate) enum Lookup {
     Hit(Value),
     Miss { generation: u64 },
+}
+
+/// A value re-sealed for the cache before the commit that makes it the record's.
+pub(crate) struct Resealed {
+    version: u64,
+    sealed: Box<[u8]>,
+}
+
+impl Resealed {
+    /// The version that it was sealed for, and opens as.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
 }
 
 /// What an entry costs beside its bytes, roughly.
@@ -125,17 +139,48 @@ impl Cache {
         shelf.shrink(self.budget);
     }
 
-    /// A commit changed these records.
-    pub(crate) fn forget<'a>(&self, changed: impl Iterator<Item = (&'a Namespace, &'a Name)>) {
+    /// Seals what a commit is about to make `version` of a record, if the cache holds that record; for
+    /// [`wrote`](Self::wrote).
+    pub(crate) fn reseal(
+        &self,
+        namespace: &Namespace,
+        name: &Name,
+        version: u64,
+        value: &Plaintext,
+    ) -> Option<Resealed> {
+        let size = cost(name, value.len() + SEAL_BYTES);
+        if self.budget == 0 || value.len() > VALUE_CACHE_ENTRY_BYTES_MAX || size > self.budget {
+            return None;
+        }
+        let shelf = self.shelf.read().unwrap_or_else(PoisonError::into_inner);
+        shelf.values.get(namespace)?.get(name)?;
+        drop(shelf);
+        let sealed = self.cipher.seal(&version.to_be_bytes(), value.expose());
+        Some(Resealed {
+            version,
+            sealed: sealed.ok()?.into_boxed_slice(),
+        })
+    }
+
+    /// A commit is durable that changed these records, in order; each with its new value, where that was
+    /// resealed. What was not leaves the cache.
+    pub(crate) fn wrote<'a>(
+        &self,
+        changed: impl Iterator<Item = (&'a Namespace, &'a Name, Option<Resealed>)>,
+    ) {
         let mut changed = changed.peekable();
         if self.budget == 0 || changed.peek().is_none() {
             return;
         }
         let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
         shelf.generation += 1;
-        for (namespace, name) in changed {
-            shelf.remove(namespace, name);
+        for (namespace, name, resealed) in changed {
+            match resealed {
+                Some(resealed) => shelf.replace(namespace, name, resealed),
+                None => shelf.remove(namespace, name),
+            }
         }
+        shelf.shrink(self.budget);
     }
 }
 
@@ -144,6 +189,19 @@ fn cost(name: &Name, sealed: usize) -> usize {
 }
 
 impl Shelf {
+    /// Gives a value that is still here its new version, in its old place in the order.
+    fn replace(&mut self, namespace: &Namespace, name: &Name, resealed: Resealed) {
+        let entry = self
+            .values
+            .get_mut(namespace)
+            .and_then(|names| names.get_mut(name));
+        if let Some(entry) = entry {
+            self.bytes = self.bytes - entry.sealed.len() + resealed.sealed.len();
+            entry.version = resealed.version;
+            entry.sealed = resealed.sealed;
+        }
+    }
+
     fn remove(&mut self, namespace: &Namespace, name: &Name) {
         let gone = self
             .values
@@ -228,7 +286,7 @@ mod tests {
         keep(&cache, before, "A", 1);
         assert_eq!(version(&cache, "A"), Some(1));
         let (namespace, a) = name("A");
-        cache.forget([(&namespace, &a)].into_iter());
+        cache.wrote([(&namespace, &a, None)].into_iter());
         assert_eq!(version(&cache, "A"), None);
         keep(&cache, before, "A", 1);
         assert_eq!(version(&cache, "A"), None, "a stale read came back");
@@ -254,11 +312,61 @@ mod tests {
         let cache = Cache::new(5_000).unwrap();
         let (namespace, a) = name("A");
         for n in 0..1_000 {
-            cache.forget([(&namespace, &a)].into_iter());
+            cache.wrote([(&namespace, &a, None)].into_iter());
             keep(&cache, miss(&cache, "A"), "A", n);
         }
         assert!(cache.shelf.read().unwrap().order.len() < 50);
         assert_eq!(version(&cache, "A"), Some(999));
+    }
+
+    fn reseal(cache: &Cache, text: &str, version: u64, value: &[u8]) -> Option<Resealed> {
+        let (namespace, name) = name(text);
+        cache.reseal(&namespace, &name, version, &Plaintext::copy_of(value))
+    }
+
+    fn wrote(cache: &Cache, text: &str, resealed: Option<Resealed>) {
+        let (namespace, name) = name(text);
+        cache.wrote([(&namespace, &name, resealed)].into_iter());
+    }
+
+    #[test]
+    fn what_is_held_is_replaced_at_the_commit_and_not_before() {
+        let cache = Cache::new(10_000).unwrap();
+        assert!(reseal(&cache, "A", 1, b"A").is_none(), "it is not held");
+        let before = miss(&cache, "A");
+        keep(&cache, before, "A", 1);
+        let new = reseal(&cache, "A", 2, b"A");
+        assert!(new.is_some());
+        assert_eq!(version(&cache, "A"), Some(1));
+        wrote(&cache, "A", new);
+        assert_eq!(version(&cache, "A"), Some(2));
+        keep(&cache, before, "A", 1);
+        assert_eq!(version(&cache, "A"), Some(2), "a stale read came back");
+        // One that was evicted since does not come back.
+        let new = reseal(&cache, "A", 3, b"A");
+        wrote(&cache, "A", None);
+        wrote(&cache, "A", new);
+        assert_eq!(version(&cache, "A"), None);
+    }
+
+    #[test]
+    fn what_replaces_keeps_to_the_bounds() {
+        let cache = Cache::new(5_000).unwrap();
+        for text in ["A", "B"] {
+            keep(&cache, miss(&cache, text), text, 1);
+        }
+        assert!(reseal(&cache, "A", 2, &[0; 5_000]).is_none());
+        for (version, len) in [(2, 4_700), (3, 10), (4, 4_700)] {
+            wrote(&cache, "A", reseal(&cache, "A", version, &vec![0; len]));
+            let shelf = cache.shelf.read().unwrap();
+            let counted = shelf.values.values().flatten();
+            let counted = counted.map(|(name, entry)| cost(name, entry.sealed.len()));
+            assert_eq!(shelf.bytes, counted.sum::<usize>());
+            assert!(shelf.bytes <= 5_000, "{} bytes", shelf.bytes);
+        }
+        let cache = Cache::new(1 << 20).unwrap();
+        keep(&cache, miss(&cache, "A"), "A", 1);
+        assert!(reseal(&cache, "A", 2, &[0; VALUE_CACHE_ENTRY_BYTES_MAX + 1]).is_none());
     }
 
     #[test]
@@ -266,5 +374,6 @@ mod tests {
         let cache = Cache::new(0).unwrap();
         keep(&cache, miss(&cache, "A"), "A", 1);
         assert_eq!(version(&cache, "A"), None);
+        assert!(reseal(&cache, "A", 2, b"A").is_none());
     }
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::alloc::keep_freed_memory;
+use crate::audit::{self, Closing, Entries, Mode, Queue};
 use crate::cache::Cache;
 use crate::changes::Subscribers;
 use crate::commit::GroupCommit;
 use crate::error::Error;
 use crate::files::Lock;
 use crate::keys::{DataKey, Keys, RootKey, VaultId};
-use crate::limits::HISTORY_VERSIONS_MAX;
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_JOBS_MAX, HISTORY_VERSIONS_MAX};
 use crate::locked::Locked;
 use crate::manifest::Manifest;
 use crate::name::{Name, Namespace};
@@ -43,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) cache: Cache,
     pub(crate) subscribers: Subscribers,
     pub(crate) compaction: Compaction,
+    /// What was read and is not in the trail yet.
+    pub(crate) audit: Arc<Queue>,
+    pub(crate) audit_mode: Mode,
+    audit_bytes_max: u64,
     pub(crate) dir: Option<PathBuf>,
     /// Held for as long as the vault is open.
     _lock: Option<Lock>,
@@ -131,24 +136,29 @@ impl Vault {
             return Err(damaged("the current data key", "its row is missing"));
         }
         let (dir, lock) = home.unzip();
+        let inner = Arc::new(Inner {
+            store,
+            keys,
+            data_keys,
+            data_key: manifest.data_key,
+            history: options.history,
+            next_sequence: AtomicU64::new(manifest.next_sequence),
+            revision: AtomicU64::new(manifest.revision),
+            records: AtomicU64::new(manifest.records),
+            state: Mutex::new(Committed { manifest, row }),
+            committer: GroupCommit::default(),
+            cache: Cache::new(options.value_cache_bytes)?,
+            subscribers: Subscribers::default(),
+            compaction: Compaction::default(),
+            audit: Arc::new(Queue::default()),
+            audit_mode: options.audit,
+            audit_bytes_max: options.audit_bytes_max,
+            dir,
+            _lock: lock,
+        });
         Ok(Self {
-            inner: Arc::new(Inner {
-                store,
-                keys,
-                data_keys,
-                data_key: manifest.data_key,
-                history: options.history,
-                next_sequence: AtomicU64::new(manifest.next_sequence),
-                revision: AtomicU64::new(manifest.revision),
-                records: AtomicU64::new(manifest.records),
-                state: Mutex::new(Committed { manifest, row }),
-                committer: GroupCommit::default(),
-                cache: Cache::new(options.value_cache_bytes)?,
-                subscribers: Subscribers::default(),
-                compaction: Compaction::default(),
-                dir,
-                _lock: lock,
-            }),
+            _closing: Arc::new(Closing(Arc::clone(&inner))),
+            inner,
         })
     }
 }
@@ -364,25 +374,48 @@ impl Inner {
                     gone.insert(place);
                     continue;
                 }
-                Action::Require(_) | Action::DeleteLog => continue,
+                Action::Require(_) | Action::DeleteLog | Action::CutLog(_) => continue,
             };
             let place = self.place(namespace, name, index, kind);
+            let cached = match kind {
+                Kind::Record => self.cache.reseal(namespace, name, index.version, value),
+                Kind::LogEntry => None,
+            };
             *sealed = Some(Sealed {
                 sequence: index.sequence,
                 version: index.version,
                 file: seal::seal(data_key, &place, value)?,
+                cached,
             });
         }
         Ok(())
     }
 
-    /// Does a batch of transactions in one durable commit.
-    pub(crate) fn run(&self, jobs: Vec<Transaction>) -> Vec<Result<Receipt, Error>> {
+    /// Commits a transaction, together with those of others that wait.
+    pub(crate) fn submit(&self, transaction: Transaction) -> Result<Receipt, Error> {
+        let bytes = std::cell::Cell::new(0);
+        self.committer.submit(
+            transaction,
+            |jobs, next| {
+                bytes.set(bytes.get() + next.sealed_bytes());
+                jobs < COMMIT_JOBS_MAX && bytes.get() < COMMIT_BYTES_MAX
+            },
+            |jobs| self.run(jobs),
+            || Err(Error::Store(StoreError::Damaged)),
+        )
+    }
+
+    /// Does a batch of transactions in one durable commit, which takes along what waits for the audit trail.
+    fn run(&self, jobs: Vec<Transaction>) -> Vec<Result<Receipt, Error>> {
         let count = jobs.len();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.commit_all(&mut state, jobs) {
+        let mut entries = self.audit.take();
+        let (noted, size) = (entries.count(), entries.size());
+        match self.commit_all(&mut state, jobs, &mut entries) {
             Ok(results) => results,
             Err(error) => {
+                entries.truncate(noted, size);
+                self.audit.put_back(entries);
                 let same = match &error {
                     Error::Store(source) => source.duplicate(),
                     other => StoreError::Engine(other.to_string()),
@@ -398,6 +431,7 @@ impl Inner {
         &self,
         state: &mut Committed,
         jobs: Vec<Transaction>,
+        entries: &mut Entries,
     ) -> Result<Vec<Result<Receipt, Error>>, Error> {
         let setting = Setting {
             keys: &self.keys,
@@ -407,9 +441,23 @@ impl Inner {
         };
         let revision = state.manifest.revision;
         let mut stage = Stage::new(setting, self.store.snapshot()?, revision);
-        let results: Vec<_> = jobs.into_iter().map(|job| stage.apply(job)).collect();
+        let mut results = Vec::with_capacity(jobs.len());
+        for mut job in jobs {
+            let steps = std::mem::take(&mut job.audited);
+            let result = stage.apply(job);
+            if self.audit_mode != Mode::Off {
+                audit::enter(entries, &steps, &result);
+            }
+            results.push(result);
+        }
         let mut manifest = state.manifest.clone();
-        let (mut writes, changes) = stage.finish(&mut manifest)?;
+        if !entries.is_empty() {
+            let ledger = &mut manifest.audit;
+            let (most, base) = (self.audit_bytes_max, stage.base());
+            let rows = audit::append(ledger, &self.keys, entries, most, base)?;
+            stage.add(rows);
+        }
+        let (mut writes, changes, cached) = stage.finish(&mut manifest)?;
         if writes.is_empty() && manifest.revision == state.manifest.revision {
             return Ok(results);
         }
@@ -426,15 +474,19 @@ impl Inner {
         self.store.commit(&guard, &writes)?;
         self.revision.store(manifest.revision, Ordering::Release);
         self.records.store(manifest.records, Ordering::Release);
+        let wrote = manifest.revision != state.manifest.revision;
         *state = Committed { manifest, row };
-        self.cache.forget(
-            changes
-                .iter()
-                .filter(|change| change.kind.is_of_record())
-                .map(|change| (&change.namespace, &change.name)),
-        );
-        self.compaction.wrote();
-        self.subscribers.publish(&changes);
+        if wrote {
+            self.cache.wrote(
+                changes
+                    .iter()
+                    .zip(cached)
+                    .filter(|(change, _)| change.kind.is_of_record())
+                    .map(|(change, cached)| (&change.namespace, &change.name, cached)),
+            );
+            self.compaction.wrote();
+            self.subscribers.publish(&changes);
+        }
         Ok(results)
     }
 }

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use crate::audit::{Access, Checkpoint, Segment};
 use crate::error::Error;
 use crate::keys::{Cipher, DataKey, Keys, RootKey, VaultId};
+use crate::limits::AUDIT_TEXT_BYTES_MAX;
 use crate::manifest::Manifest;
 use crate::name::{Name, Namespace};
 use crate::plaintext::Plaintext;
@@ -103,6 +105,12 @@ pub fn rows(bytes: &[u8]) -> Result<(), Error> {
     assert!(Head::open(&keys, ROW, bytes).is_none(), "a log's head");
     assert!(Manifest::open(&keys, bytes).is_none(), "a manifest");
     assert!(DataKey::unwrap(&keys, 1, bytes).is_none(), "a data key");
+    assert!(Segment::open(&keys, ROW, bytes).is_none(), "a segment");
+    assert!(Checkpoint::open(&keys, bytes).is_none(), "a checkpoint");
+    // As the entries of a segment whose seal is good.
+    if let Some(access) = Access::read(1, bytes) {
+        assert!(access.who.name().len() <= AUDIT_TEXT_BYTES_MAX, "a text");
+    }
 
     let context = [&ID.0[..], ROW].concat();
     let sealed = keys.names.seal(&context, bytes)?;

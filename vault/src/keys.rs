@@ -2,7 +2,8 @@
 //!
 //! The root key is 32 random bytes. HKDF-SHA256 (RFC 5869) with the vault's id as salt derives from it, each
 //! under an info text of its own: the key of the row index (HMAC), of metadata and names, of the manifest's
-//! seal, of the manifest's row hashes (HMAC), of the data keys' wrapping, and the check in the `vault` file.
+//! seal, of the manifest's row hashes (HMAC), of the data keys' wrapping, of the audit trail's seal and of its chain
+//! (HMAC), and the check in the `vault` file.
 
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 use chacha20poly1305::{Key as CipherKey, Tag, XChaCha20Poly1305, XNonce};
@@ -85,6 +86,10 @@ pub(crate) struct Keys {
     pub(crate) rows: Mac,
     /// Wraps data keys.
     pub(crate) wrap: Cipher,
+    /// Seals the audit trail.
+    pub(crate) audit: Cipher,
+    /// Links the entries of the audit trail.
+    pub(crate) chain: Mac,
 }
 
 impl Keys {
@@ -97,6 +102,8 @@ impl Keys {
             manifest: Cipher::new(&key("strongroom/v1/manifest")),
             rows: Mac::new(&key("strongroom/v1/rows")),
             wrap: Cipher::new(&key("strongroom/v1/data-keys")),
+            audit: Cipher::new(&key("strongroom/v1/audit")),
+            chain: Mac::new(&key("strongroom/v1/audit-chain")),
         }
     }
 }

@@ -37,6 +37,7 @@
 //! [age]: https://age-encryption.org/v1
 
 mod alloc;
+pub mod audit;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;

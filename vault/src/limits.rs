@@ -44,5 +44,27 @@ pub(crate) const WORK_FACTOR_MAX: u8 = 22;
 pub(crate) const COMPACT_IN_PLACE_MS_MAX: u64 = 10;
 /// Quiet time after which a compaction that was put off is done, in milliseconds.
 pub(crate) const COMPACT_IDLE_AFTER_MS: u64 = 2_000;
+/// Longest text about who did something, in bytes of UTF-8. An entry stores its length in one byte.
+pub const AUDIT_TEXT_BYTES_MAX: usize = 128;
+/// What the audit trail may weigh before its oldest segments go, unless told otherwise, in bytes.
+pub const AUDIT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+/// A read that was noted is on disk within this time, as long as the disk does its part, in milliseconds.
+pub const AUDIT_DURABLE_WITHIN_MS: u64 = 100;
+/// How long a noted read waits for others to go to disk with it, in milliseconds.
+pub(crate) const AUDIT_FLUSH_AFTER_MS: u64 = AUDIT_DURABLE_WITHIN_MS / 2;
+/// How long after a failure of the store noted reads are tried again, in milliseconds.
+pub(crate) const AUDIT_RETRY_AFTER_MS: u64 = 1_000;
+/// Entries that may wait for the disk, in bytes: some 15,000.
+pub(crate) const AUDIT_WAITING_BYTES_MAX: usize = 1024 * 1024;
+/// Different refusals that are looked through for one that is like the next, so that they are one entry.
+pub(crate) const AUDIT_MERGED_ENTRIES_MAX: usize = 16;
+/// Entries that are sealed together, in bytes; the last one may go beyond.
+pub(crate) const AUDIT_SEGMENT_BYTES_MAX: usize = 64 * 1024;
+/// Segments that one commit lets go, so that none takes long.
+pub(crate) const AUDIT_SEGMENTS_DROPPED_MAX: usize = 1024;
+/// What is opened for one page of the trail, in sealed bytes.
+pub(crate) const AUDIT_PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How far back the trail is looked through at a time for where a segment begins, in entries.
+pub(crate) const AUDIT_LOOK_BACK_ENTRIES: u64 = 1024;
 /// Freed memory that the C library may keep at the end of its heap, in bytes.
 pub(crate) const HEAP_KEPT_BYTES: usize = 1024 * 1024;

@@ -6,6 +6,7 @@
 //! is the additive multiset hash of Clarke et al., "Incremental Multiset Hash Functions", 2003, keyed.)
 //! What it cannot see is a whole store, manifest included, put back to an earlier day: compare the revision.
 
+use crate::audit::Ledger;
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::plaintext::Plaintext;
@@ -25,6 +26,8 @@ pub(crate) struct Manifest {
     pub(crate) entries: u64,
     pub(crate) rows: u64,
     sum: Sum,
+    /// Where the audit trail begins and ends.
+    pub(crate) audit: Ledger,
 }
 
 /// A number modulo 2^256, least significant word first.
@@ -61,7 +64,9 @@ impl Sum {
     }
 }
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
+/// Before there was an audit trail; ends with the sum.
+const LAYOUT_WITHOUT_AUDIT: u8 = 1;
 
 impl Manifest {
     /// Of an empty store.
@@ -106,8 +111,8 @@ impl Manifest {
         self.sum == other.sum && self.rows == other.rows
     }
 
-    /// `layout 1 | revision 8 | next sequence 8 | data key 8 | records 8 | logs 8 | entries 8 | rows 8 | sum 32`,
-    /// sealed.
+    /// `layout 1 | revision 8 | next sequence 8 | data key 8 | records 8 | logs 8 | entries 8 | rows 8 | sum 32 |
+    /// audit: first 8, next 8, bytes 8, chain 32`, sealed.
     pub(crate) fn seal(&self, keys: &Keys) -> Result<Vec<u8>, Error> {
         let mut plain = vec![LAYOUT];
         let numbers = [
@@ -122,13 +127,18 @@ impl Manifest {
         for number in numbers.into_iter().chain(self.sum.0) {
             plain.extend_from_slice(&number.to_be_bytes());
         }
+        for number in [self.audit.first, self.audit.next, self.audit.bytes] {
+            plain.extend_from_slice(&number.to_be_bytes());
+        }
+        plain.extend_from_slice(&self.audit.chain);
         keys.manifest.seal(&Self::context(keys), &plain)
     }
 
     pub(crate) fn open(keys: &Keys, sealed: &[u8]) -> Option<Self> {
         let plain: Plaintext = keys.manifest.open(&Self::context(keys), sealed)?;
         let mut from = Reader(plain.expose());
-        if from.u8()? != LAYOUT {
+        let layout = from.u8()?;
+        if layout != LAYOUT && layout != LAYOUT_WITHOUT_AUDIT {
             return None;
         }
         Some(Self {
@@ -140,7 +150,26 @@ impl Manifest {
             entries: from.u64()?,
             rows: from.u64()?,
             sum: Sum([from.u64()?, from.u64()?, from.u64()?, from.u64()?]),
+            audit: match layout {
+                LAYOUT_WITHOUT_AUDIT => Ledger::default(),
+                _ => Ledger {
+                    first: from.u64()?,
+                    next: from.u64()?.max(1),
+                    bytes: from.u64()?,
+                    chain: from.array()?,
+                },
+            },
         })
+    }
+
+    /// As it was written before there was an audit trail.
+    #[cfg(test)]
+    pub(crate) fn in_first_layout(keys: &Keys, sealed: &[u8]) -> Vec<u8> {
+        let plain = keys.manifest.open(&Self::context(keys), sealed).unwrap();
+        let mut plain = plain.expose().to_vec();
+        plain[0] = LAYOUT_WITHOUT_AUDIT;
+        plain.truncate(plain.len() - 3 * 8 - 32);
+        keys.manifest.seal(&Self::context(keys), &plain).unwrap()
     }
 
     fn context(keys: &Keys) -> Vec<u8> {

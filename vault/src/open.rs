@@ -19,7 +19,9 @@ use crate::store::redb::RedbStore;
 use crate::vault::{Options, Vault};
 
 /// The newest format of a data directory that this program knows.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// The oldest one: without an audit trail, which it gets once it was opened.
+const FORMAT_OLDEST: u32 = 1;
 /// The slot of the automatic identity.
 const AUTOMATIC: &str = "automatic";
 /// Longest `vault` file that is read, in bytes.
@@ -183,8 +185,8 @@ fn header(root: &RootKey, id: VaultId) -> String {
     )
 }
 
-/// Reads the `vault` file: the vault's id and the check of its root key.
-fn read_header(layout: &Layout) -> Result<(VaultId, [u8; 32]), Error> {
+/// Reads the `vault` file: its format, the vault's id and the check of its root key.
+fn read_header(layout: &Layout) -> Result<(u32, VaultId, [u8; 32]), Error> {
     let path = layout.vault();
     let damaged = |why| Error::Damaged {
         what: format!("the file {}", path.display()),
@@ -195,8 +197,8 @@ fn read_header(layout: &Layout) -> Result<(VaultId, [u8; 32]), Error> {
     let mut lines = text.lines();
     let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
     let format = field("strongroom-vault").and_then(|format| format.parse().ok());
-    match format {
-        Some(FORMAT) => {}
+    let format = match format {
+        Some(format @ FORMAT_OLDEST..=FORMAT) => format,
         Some(found) if found > FORMAT => {
             return Err(Error::NewerFormat {
                 found,
@@ -204,14 +206,14 @@ fn read_header(layout: &Layout) -> Result<(VaultId, [u8; 32]), Error> {
             });
         }
         _ => return Err(damaged("its first line does not name a format")),
-    }
+    };
     let id = field("id")
         .and_then(unhex)
         .ok_or_else(|| damaged("its id is broken"))?;
     let check = field("check")
         .and_then(unhex)
         .ok_or_else(|| damaged("its check is broken"))?;
-    Ok((VaultId(id), check))
+    Ok((format, VaultId(id), check))
 }
 
 fn unlocked(
@@ -221,9 +223,9 @@ fn unlocked(
     options: &Options,
     mut notes: Vec<Note>,
 ) -> Result<(Vault, Opened), Error> {
-    let (id, check) = read_header(layout)?;
+    let (format, id, check) = read_header(layout)?;
     let mut slots = slots::all(layout)?;
-    let proven = |root: &RootKey| bool::from(root.check(id, FORMAT).ct_eq(&check));
+    let proven = |root: &RootKey| bool::from(root.check(id, format).ct_eq(&check));
     let open = |key: &Key, slots: &[Slot]| {
         slots.iter().enumerate().find_map(|(at, slot)| {
             let root = key.unwrap(&slot.file).filter(&proven)?;
@@ -280,6 +282,10 @@ fn unlocked(
     // The key is proven; from here on things may change.
     lock.sign(layout)?;
     layout.tighten()?;
+    if format < FORMAT {
+        // Before the first row that an older program would take for damaged.
+        files::write(&layout.vault(), header(&root, id).as_bytes())?;
+    }
     let store = Arc::new(RedbStore::open(&layout.database())?);
     let home = Some((layout.root.clone(), lock));
     let vault = Vault::open_over(store, &root, id, options, home)?;

@@ -2,6 +2,7 @@
 //!
 //! The row index and the metadata rows; the value is an age file of its own (see [`seal`](crate::seal)).
 //! ```text
+//! audit      a, or a | first 8                          -> see audit/trail.rs
 //! index      i | hash of namespace and name 16          -> sequence 8 | version 8 | mac 16 | sealed name
 //! metadata   m | hash of namespace 8 | sequence 8       -> sealed metadata
 //! value      v | sequence 8 | version 8                 -> age file
@@ -279,6 +280,8 @@ pub(crate) mod key {
     use crate::keys::Keys;
 
     pub(crate) const MANIFEST: &[u8] = b"M";
+    /// What stands for the part of the audit trail that was let go. It comes before all segments.
+    pub(crate) const CHECKPOINT: &[u8] = b"a";
 
     fn named(kind: u8, keys: &Keys, namespace: &Namespace, name: &Name) -> Vec<u8> {
         let hash = keys.index.sum(&[
@@ -325,6 +328,11 @@ pub(crate) mod key {
 
     pub(crate) fn data_key(id: u32) -> Vec<u8> {
         std::iter::once(b'k').chain(id.to_be_bytes()).collect()
+    }
+
+    /// The segment of the audit trail that begins with this entry.
+    pub(crate) fn segment(first: u64) -> Vec<u8> {
+        std::iter::once(b'a').chain(first.to_be_bytes()).collect()
     }
 
     /// The last 8 bytes of a key as a number.
@@ -381,7 +389,7 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    fn utf8(&mut self, length: usize) -> Option<&'a str> {
+    pub(crate) fn utf8(&mut self, length: usize) -> Option<&'a str> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(taken).ok()

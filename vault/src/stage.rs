@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::cache::Resealed;
 use crate::changes::{Change, ChangeKind};
 use crate::error::Error;
 use crate::keys::{DataKey, Keys};
@@ -30,6 +31,9 @@ pub(crate) struct Setting<'a> {
 /// A row's new value; `None` removes it.
 type Staged = Option<Vec<u8>>;
 
+/// What a stage comes to.
+type Finished = (Vec<Write>, Vec<Change>, Vec<Option<Resealed>>);
+
 /// Rows as they will be after the commit.
 pub(crate) struct Stage<'a> {
     setting: Setting<'a>,
@@ -38,6 +42,8 @@ pub(crate) struct Stage<'a> {
     /// What the running transaction replaced in `rows`, to take it back.
     undo: Vec<(Vec<u8>, Option<Staged>)>,
     pub(crate) changes: Vec<Change>,
+    /// For each of `changes` its value for the cache.
+    cached: Vec<Option<Resealed>>,
     pub(crate) revision: u64,
 }
 
@@ -49,6 +55,7 @@ impl<'a> Stage<'a> {
             rows: BTreeMap::new(),
             undo: Vec::new(),
             changes: Vec::new(),
+            cached: Vec::new(),
             revision,
         }
     }
@@ -80,17 +87,26 @@ impl<'a> Stage<'a> {
                     };
                 }
                 self.changes.truncate(changes);
+                self.cached.truncate(changes);
                 self.revision = revision;
                 Err(error)
             }
         }
     }
 
-    /// The rows to write, and their effect on the manifest.
-    pub(crate) fn finish(
-        self,
-        manifest: &mut Manifest,
-    ) -> Result<(Vec<Write>, Vec<Change>), Error> {
+    /// Adds rows that no transaction brings.
+    pub(crate) fn add(&mut self, writes: Vec<Write>) {
+        self.rows
+            .extend(writes.into_iter().map(|write| (write.key, write.value)));
+    }
+
+    /// The state that this is staged over.
+    pub(crate) fn base(&self) -> &dyn Snapshot {
+        &*self.base
+    }
+
+    /// The rows to write, their effect on the manifest, the changes and their values for the cache.
+    pub(crate) fn finish(self, manifest: &mut Manifest) -> Result<Finished, Error> {
         let mut writes = Vec::with_capacity(self.rows.len() + 1);
         for (row, new) in self.rows {
             let mut had = false;
@@ -108,7 +124,7 @@ impl<'a> Stage<'a> {
             });
         }
         manifest.revision = self.revision;
-        Ok((writes, self.changes))
+        Ok((writes, self.changes, self.cached))
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
@@ -129,10 +145,13 @@ impl<'a> Stage<'a> {
             name,
             action,
         } = operation;
+        let mut cached = None;
         let (outcome, kind) = match action {
-            Action::Put(put, sealed) => {
+            Action::Put(put, mut sealed) => {
+                let resealed = sealed.as_mut().and_then(|sealed| sealed.cached.take());
                 let written = self.put(&namespace, &name, put, sealed)?;
                 let version = written.version;
+                cached = resealed.filter(|resealed| resealed.version() == version);
                 (Outcome::Put(written), Some(ChangeKind::Put { version }))
             }
             Action::Delete(expect) => {
@@ -154,6 +173,13 @@ impl<'a> Stage<'a> {
                     Some(ChangeKind::Appended { index }),
                 )
             }
+            Action::CutLog(most) => {
+                let left = self.cut_log(&namespace, &name, most)?;
+                (
+                    Outcome::LogDeleted(left.is_some()),
+                    (left == Some(0)).then_some(ChangeKind::LogDeleted),
+                )
+            }
             Action::DeleteLog => {
                 let deleted = self.delete_log(&namespace, &name)?;
                 (
@@ -169,6 +195,7 @@ impl<'a> Stage<'a> {
                 name,
                 kind,
             });
+            self.cached.push(cached);
         }
         Ok(outcome)
     }
@@ -386,6 +413,29 @@ impl<'a> Stage<'a> {
         self.set(key::entry(&at, index), Some(file));
         self.set(at, Some(head_row));
         Ok(index)
+    }
+
+    /// How many entries are left; `None` where there was no log.
+    fn cut_log(
+        &mut self,
+        namespace: &Namespace,
+        name: &Name,
+        most: u64,
+    ) -> Result<Option<u64>, Error> {
+        let (at, Some(mut head)) = self.head(namespace, name)? else {
+            return Ok(None);
+        };
+        let left = head.next.saturating_sub(most);
+        for index in left..head.next {
+            self.set(key::entry(&at, index), None);
+        }
+        head.next = left;
+        let row = match left {
+            0 => None,
+            _ => Some(head.seal(self.setting.keys, &at)?),
+        };
+        self.set(at, row);
+        Ok(Some(left))
     }
 
     fn delete_log(&mut self, namespace: &Namespace, name: &Name) -> Result<bool, Error> {

@@ -1,5 +1,7 @@
 //! Several operations that happen together or not at all.
 
+use crate::audit::{Operation as Audited, Who};
+use crate::cache::Resealed;
 use crate::error::Error;
 use crate::limits::{DESCRIPTION_BYTES_MAX, TRANSACTION_OPERATIONS_MAX, VALUE_BYTES_MAX};
 use crate::name::{Name, Namespace};
@@ -32,6 +34,18 @@ impl Put {
 #[derive(Default)]
 pub struct Transaction {
     pub(crate) operations: Vec<Operation>,
+    /// What the audit trail will say of it.
+    pub(crate) audited: Vec<Step>,
+}
+
+/// An entry of the audit trail in the making.
+pub(crate) struct Step {
+    pub(crate) who: Who,
+    pub(crate) word: Audited,
+    pub(crate) namespace: Namespace,
+    pub(crate) name: Name,
+    /// The operation that it is about.
+    pub(crate) at: Option<usize>,
 }
 
 /// One step of a transaction.
@@ -47,6 +61,7 @@ pub(crate) enum Action {
     Require(Expect),
     Append(Plaintext, Option<Sealed>),
     DeleteLog,
+    CutLog(u64),
 }
 
 /// A value sealed ahead of the commit, for the place that it will probably get.
@@ -54,6 +69,8 @@ pub(crate) struct Sealed {
     pub(crate) sequence: u64,
     pub(crate) version: u64,
     pub(crate) file: Vec<u8>,
+    /// The same value of the same version for the cache, if that holds the record.
+    pub(crate) cached: Option<Resealed>,
 }
 
 /// What one operation did.
@@ -137,6 +154,51 @@ impl Transaction {
         self.then(namespace, log, Action::DeleteLog)
     }
 
+    /// Says who does all that is in here so far: each record that is written or deleted gets an entry in the audit
+    /// trail, in the same commit. Without it there are none.
+    #[must_use]
+    pub fn by(mut self, who: &Who) -> Self {
+        let audited = |(at, operation): (usize, &Operation)| {
+            let word = match operation.action {
+                Action::Put(..) => Audited::Write,
+                Action::Delete(_) | Action::DeleteLog | Action::CutLog(_) => Audited::Delete,
+                Action::Require(_) | Action::Append(..) => return None,
+            };
+            Some(Step {
+                who: who.clone(),
+                word,
+                namespace: operation.namespace.clone(),
+                name: operation.name.clone(),
+                at: Some(at),
+            })
+        };
+        let steps = self.operations.iter().enumerate().filter_map(audited);
+        self.audited.extend(steps);
+        self
+    }
+
+    /// Says who had a part in this, where several callers' changes are one transaction: an entry in the audit trail.
+    #[must_use]
+    pub fn audit(mut self, who: &Who, word: Audited, namespace: &Namespace, name: &Name) -> Self {
+        let here =
+            |operation: &Operation| operation.namespace == *namespace && operation.name == *name;
+        self.audited.push(Step {
+            who: who.clone(),
+            word,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            at: self.operations.iter().rposition(here),
+        });
+        self
+    }
+
+    /// Deletes up to `most` entries at the end of a log, and the log with the last of them: for long ones, some at a
+    /// time. The store is not compacted for it, as for a deletion. Says of a log that was there that it was deleted.
+    #[must_use]
+    pub fn cut_log(self, namespace: &Namespace, log: &Name, most: u64) -> Self {
+        self.then(namespace, log, Action::CutLog(most))
+    }
+
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -158,7 +220,7 @@ impl Transaction {
                     within("a description", described, DESCRIPTION_BYTES_MAX)?;
                 }
                 Action::Append(entry, _) => within("a log entry", entry.len(), VALUE_BYTES_MAX)?,
-                Action::Delete(_) | Action::Require(_) | Action::DeleteLog => {}
+                Action::Delete(_) | Action::Require(_) | Action::DeleteLog | Action::CutLog(_) => {}
             }
         }
         Ok(())

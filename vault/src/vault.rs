@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::audit::{Closing, Mode};
 use crate::cache::Lookup;
 use crate::changes::Changes;
 use crate::engine::Inner;
 use crate::error::Error;
 use crate::keys::{RootKey, VaultId};
 use crate::limits::{
-    COMMIT_BYTES_MAX, COMMIT_JOBS_MAX, HISTORY_VERSIONS_DEFAULT, PAGE_ENTRIES_MAX,
-    VALUE_CACHE_BYTES_DEFAULT,
+    AUDIT_BYTES_DEFAULT, HISTORY_VERSIONS_DEFAULT, PAGE_ENTRIES_MAX, VALUE_CACHE_BYTES_DEFAULT,
 };
 use crate::name::{Name, Namespace};
 use crate::plaintext::Plaintext;
@@ -28,6 +28,10 @@ pub struct Options {
     pub history: usize,
     /// Memory for values re-sealed under a key of the process, in bytes; 0 turns that off.
     pub value_cache_bytes: usize,
+    /// Whether the audit trail is kept, and whether reads wait for it.
+    pub audit: Mode,
+    /// What the audit trail may weigh, in bytes, before its oldest entries go.
+    pub audit_bytes_max: u64,
 }
 
 impl Default for Options {
@@ -35,6 +39,8 @@ impl Default for Options {
         Self {
             history: HISTORY_VERSIONS_DEFAULT,
             value_cache_bytes: VALUE_CACHE_BYTES_DEFAULT,
+            audit: Mode::default(),
+            audit_bytes_max: AUDIT_BYTES_DEFAULT,
         }
     }
 }
@@ -42,6 +48,8 @@ impl Default for Options {
 /// An open vault. Cheap to clone and to share between threads; reads never wait for writes.
 #[derive(Clone)]
 pub struct Vault {
+    /// Goes first: the last one ends the thread that holds `inner` now and then.
+    pub(crate) _closing: Arc<Closing>,
     pub(crate) inner: Arc<Inner>,
 }
 
@@ -367,16 +375,7 @@ impl Vault {
         }
         let deletes = transaction.deletes();
         inner.seal_ahead(&mut transaction)?;
-        let bytes = std::cell::Cell::new(0);
-        let receipt = inner.committer.submit(
-            transaction,
-            |jobs, next| {
-                bytes.set(bytes.get() + next.sealed_bytes());
-                jobs < COMMIT_JOBS_MAX && bytes.get() < COMMIT_BYTES_MAX
-            },
-            |jobs| inner.run(jobs),
-            || Err(Error::Store(StoreError::Damaged)),
-        )?;
+        let receipt = inner.submit(transaction)?;
         if deletes {
             self.compact_after_delete();
         }

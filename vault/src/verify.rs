@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
+use crate::audit::Checker;
 use crate::engine::Inner;
 use crate::error::Error;
 use crate::manifest::Manifest;
@@ -26,6 +27,8 @@ pub struct Report {
     pub records: u64,
     /// Log entries that were read.
     pub entries: u64,
+    /// Entries of the audit trail that there are.
+    pub accesses: u64,
     /// What is wrong, each with the name of what it concerns.
     pub problems: Vec<Problem>,
     /// Records of which no row is left.
@@ -81,10 +84,11 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "revision {}: {} records and {} log entries read, {}",
+            "revision {}: {} records, {} log entries and {} audit entries read, {}",
             self.revision,
             self.records,
             self.entries,
+            self.accesses,
             if self.is_clean() {
                 "all as they were written"
             } else {
@@ -104,7 +108,8 @@ impl Vault {
         let snapshot = inner.store.snapshot()?;
         let row = snapshot.get(key::MANIFEST)?;
         let manifest = row.and_then(|row| Manifest::open(&inner.keys, &row));
-        let mut survey = Survey::new(inner);
+        let ledger = manifest.as_ref().map(|manifest| manifest.audit.clone());
+        let mut survey = Survey::new(inner, Checker::new(&inner.keys, ledger));
         if manifest.is_none() {
             survey.problem(
                 "the manifest".to_owned(),
@@ -129,6 +134,7 @@ fn title(what: &str, namespace: &Namespace, name: &Name) -> String {
 /// What was seen of all rows.
 struct Survey<'a> {
     inner: &'a Inner,
+    trail: Checker<'a>,
     counted: Manifest,
     problems: Vec<Problem>,
     /// By sequence: the version that the index leads to, and its name.
@@ -148,9 +154,10 @@ struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    fn new(inner: &'a Inner) -> Self {
+    fn new(inner: &'a Inner, trail: Checker<'a>) -> Self {
         Self {
             inner,
+            trail,
             counted: Manifest::default(),
             problems: Vec::new(),
             indexes: BTreeMap::new(),
@@ -168,7 +175,7 @@ impl<'a> Survey<'a> {
         self.problems.push(Problem { what, why });
     }
 
-    /// Takes one row in. Rows come in order of their kind's letter: h, i, k, l, m, v. So the metadata is known
+    /// Takes one row in. Rows come in order of their kind's letter: a, h, i, k, l, m, v. So the metadata is known
     /// when its values come, and a log's head when its entries do.
     fn see(&mut self, at: &[u8], value: &[u8]) {
         if at == key::MANIFEST {
@@ -176,6 +183,7 @@ impl<'a> Survey<'a> {
         }
         self.counted.change(&self.inner.keys, at, None, Some(value));
         match at.first() {
+            Some(b'a') => self.trail.see(at, value),
             Some(b'h') => self.see_head(at, value),
             Some(b'i') => self.see_index(at, value),
             // Data keys were all opened when the vault was.
@@ -355,7 +363,9 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    fn report(self, manifest: Manifest) -> Report {
+    fn report(mut self, manifest: Manifest) -> Report {
+        let trail = self.trail.finish();
+        self.problems.extend(trail.problems);
         // A record is lost without a trace when neither index, metadata nor value is left of it.
         let traces: BTreeSet<&u64> = self
             .indexes
@@ -373,6 +383,7 @@ impl<'a> Survey<'a> {
             revision: manifest.revision,
             records: self.rows.len() as u64,
             entries: self.counted.entries,
+            accesses: (trail.last + 1).saturating_sub(trail.first),
             missing_records,
             missing_entries,
             adds_up: self.counted.same_rows(&manifest),

@@ -41,7 +41,11 @@ impl Runner {
             redact: &redact,
             watch: &deaf,
         });
-        let reply = reply.await.map_err(Error::Model)?;
+        let reply = tokio::select! {
+            biased;
+            () = parts.journal.closed() => return Err(Error::Unknown),
+            reply = reply => reply.map_err(Error::Model)?,
+        };
         let spent = reply.spent;
         self.change(move |draft| {
             draft.spend(llm.usage_id(), llm.model(), &spent, llm.context_window());
@@ -68,7 +72,11 @@ impl Runner {
             return Ok(());
         }
         let mut machine = self.0.followed(None).await?;
-        self.0.condense(&mut machine, true).await?;
+        tokio::select! {
+            biased;
+            () = self.0.parts.journal.closed() => return Err(Error::Unknown),
+            condensed = self.0.condense(&mut machine, true) => condensed?,
+        };
         self.0.keep(machine);
         Ok(())
     }
@@ -89,8 +97,14 @@ impl Runner {
                 redact: &redact,
                 watch: &deaf,
             });
-            let Ok(Ok(reply)) = timeout(Duration::from_secs(TITLE_SECONDS_MAX), asked).await else {
-                return;
+            let asked = timeout(Duration::from_secs(TITLE_SECONDS_MAX), asked);
+            let reply = tokio::select! {
+                biased;
+                () = parts.journal.closed() => return,
+                asked = asked => match asked {
+                    Ok(Ok(reply)) => reply,
+                    _ => return,
+                },
             };
             let found = title::read(&redactor.text(&reply.said.text));
             let inside = Arc::clone(&inside);

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::event::{AgentError, Body, Classification, Observation as Observed};
 use super::pending::Planned;
 use super::run::{Parts, Run};
+use crate::inject::fits;
 use crate::limits::TOOL_CANCEL_MS;
 use crate::redact::MASK;
 use crate::secrets::Listed;
@@ -95,12 +96,18 @@ impl Toolbox {
         let values = tokio::select! {
             biased;
             () = run.interrupted() => return Called::Interrupted,
-            values = parts.secrets.values(&names) => values,
+            values = parts.secrets.values(&names, &planned.tool) => values,
         };
         let mut secrets: Vec<(String, Plaintext)> = Vec::new();
         for (name, value) in names.into_iter().zip(values) {
             match value {
-                Ok(Some(value)) if !value.is_empty() => secrets.push((name, value)),
+                Ok(Some(value)) if !value.is_empty() => {
+                    if !fits(&name, &value) {
+                        // The tool tells the model.
+                        parts.secrets.skipped(&name, &planned.tool).await;
+                    }
+                    secrets.push((name, value));
+                }
                 Ok(_) => {}
                 Err(why) => (parts.warn)(&format!(
                     "conversation {}: a command goes without a secret: {why}",

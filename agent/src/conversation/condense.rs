@@ -45,12 +45,21 @@ pub struct Plan {
 pub const EVENT_CHARS: usize = 10_000;
 
 impl Condenser {
-    /// Reads a `condenser` object of the contract; `None` where it condenses nothing.
+    /// Reads a `condenser` object of the contract; `None` where it condenses nothing. Of a pipeline it is the first one
+    /// that does.
     ///
     /// # Errors
     /// [`ConfigError`] names what is wrong with its `llm`.
     pub fn read(condenser: &Object, open: OpenModel<'_>) -> Result<Option<Self>, ConfigError> {
         let kind = condenser.get("kind").and_then(Json::as_text);
+        if kind == Some("PipelineCondenser") {
+            let Some(Json::List(all)) = condenser.get("condensers") else {
+                return Ok(None);
+            };
+            let mut all = all.iter().filter_map(Json::as_object);
+            let first = all.find_map(|one| Self::read(one, open).transpose());
+            return first.transpose();
+        }
         if kind != Some("LLMSummarizingCondenser") {
             return Ok(None);
         }
@@ -281,6 +290,22 @@ mod tests {
         assert_eq!((plan.offset, plan.summary.as_deref()), (2, Some("before")));
         let all = Condenser::reset(&view("oosocr")).unwrap();
         assert_eq!((all.offset, all.forgotten.len()), (1, 4));
+    }
+
+    #[test]
+    fn of_a_pipeline_the_first_that_condenses_counts() {
+        let read = |text: &str| {
+            let json = Json::parse(text.as_bytes()).unwrap();
+            let open = |_: &Object| Ok::<Arc<dyn Llm>, _>(Arc::new(Scripted::new("condenser")));
+            Condenser::read(json.as_object().unwrap(), &open).unwrap()
+        };
+        let one = r#"{"kind":"LLMSummarizingCondenser","llm":{},"max_size":30}"#;
+        let none = r#"{"kind":"NoOpCondenser"}"#;
+        let pipeline =
+            |all: &str| format!(r#"{{"kind":"PipelineCondenser","condensers":[{all}]}}"#);
+        let found = read(&pipeline(&format!("{none},{}", pipeline(one))));
+        assert_eq!(found.unwrap().size_max, 30);
+        assert!(read(&pipeline(none)).is_none());
     }
 
     #[test]

@@ -1,12 +1,39 @@
 //! What comes before the first question: the instructions, and what people say.
 
+use std::sync::Arc;
+
 use super::event::{Body, LlmMessage, Message, Role, SystemPrompt};
+use super::machine::Machine;
 use super::prompt;
-use super::run::{Incoming, Inside};
-use super::{Draft, Source, Status};
+use super::run::{Incoming, Inside, blocking};
+use super::{Draft, Error, Source, Status};
 use crate::tool::Content;
 
+/// Tells the model something that no person said.
+pub(super) fn nudge(draft: &mut Draft<'_>, text: String) {
+    let message = Message {
+        llm_message: LlmMessage {
+            role: Role::User,
+            content: vec![Content::text(text)],
+            ..LlmMessage::default()
+        },
+        ..Message::default()
+    };
+    draft.push(Source::Environment, Body::Message(message));
+}
+
 impl Inside {
+    /// Tells the model that the same call fails again and again, once it is time. Says whether it did.
+    pub(super) async fn warns(self: &Arc<Self>, machine: &Machine) -> Result<bool, Error> {
+        let due = self.parts.stuck.and_then(|_| machine.stuck.warns());
+        let Some(times) = due else {
+            return Ok(false);
+        };
+        let inside = Arc::clone(self);
+        blocking(move || inside.commit(|draft| nudge(draft, prompt::failed(times)))).await??;
+        Ok(true)
+    }
+
     /// The instructions, once.
     pub(super) fn prompt(&self, draft: &mut Draft<'_>) {
         if std::mem::replace(&mut draft.state.prompted, true) {

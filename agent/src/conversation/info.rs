@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::request::Setup;
+use super::request::{Setup, veil_models, veiled};
 use super::{Id, Raw, State};
 use crate::json::{Json, Object};
+use crate::llm::Figures;
 use crate::secrets::{Listed, Shown};
 use crate::settings::MASK;
 use crate::settings::field::Field;
@@ -20,9 +21,18 @@ pub struct Form {
 }
 
 /// The resource.
-pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], form: Form) -> Json {
+pub(crate) fn info(
+    id: Id,
+    state: &State,
+    setup: &Setup,
+    secrets: &[Listed],
+    requests: &[Figures],
+    children: &[Id],
+    form: Form,
+) -> Json {
     let view = View::new(Expose::Absent);
     let mut agent = setup.agent.show(&view);
+    veil_models(&mut agent);
     let context = agent
         .as_object_mut()
         .and_then(|agent| agent.get_mut("agent_context"));
@@ -51,13 +61,13 @@ pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], for
     info.insert("blocked_messages", written(&state.blocked_messages));
     info.insert("last_user_message_id", event(state.last_user_message));
     info.insert("leaf_event_id", event(state.leaf));
-    info.insert("stats", written(&state.stats));
+    info.insert("stats", raw(&state.stats.with(requests)));
     info.insert(
         "secret_registry",
         registry(if named { secrets } else { &[] }, Json::Null),
     );
     info.insert("agent_state", Object::new());
-    info.insert("hook_config", setup.hook_config.show(&view));
+    info.insert("hook_config", veiled(&setup.hook_config.show(&view)));
     info.insert("title", text(state.title.as_deref()));
     info.insert("metrics", Json::Null);
     info.insert("created_at", Json::text(&state.created_at));
@@ -73,7 +83,8 @@ pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], for
     );
     let parent = state.parent_conversation.map(|id| id.to_string());
     info.insert("parent_conversation_id", text(parent.as_deref()));
-    info.insert("sub_conversation_ids", list());
+    let children = children.iter().map(|id| Json::text(&id.to_string()));
+    info.insert("sub_conversation_ids", children.collect::<Vec<_>>());
     info.insert("tags", written(&state.tags));
     info.insert("current_model_id", Json::Null);
     info.insert("available_models", list());
@@ -83,7 +94,7 @@ pub(crate) fn info(id: Id, state: &State, setup: &Setup, secrets: &[Listed], for
         setup.launched_agent_profile.show(&view),
     );
     info.insert("agent", agent);
-    info.insert("client_tools", setup.client_tools.show(&view));
+    info.insert("client_tools", veiled(&setup.client_tools.show(&view)));
     info.insert(
         "tool_module_qualnames",
         setup.tool_module_qualnames.show(&view),
@@ -116,8 +127,10 @@ pub(crate) struct Fixed {
 impl Fixed {
     pub(crate) fn of(setup: &Setup) -> Self {
         let view = View::new(Expose::Masked);
+        let mut agent = setup.agent.show(&view);
+        veil_models(&mut agent);
         Self {
-            agent: setup.agent.show(&view),
+            agent,
             workspace: setup.workspace.show(&view),
             max_iterations: setup.max_iterations,
             stuck_detection: setup.stuck_detection,

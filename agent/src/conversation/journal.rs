@@ -11,7 +11,9 @@ mod space;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use serde::Serialize;
 use strongroom_vault::{Plaintext, Put, Transaction, Vault};
+use tokio::sync::watch;
 
 pub use draft::Draft;
 pub use space::Space;
@@ -19,7 +21,8 @@ pub use space::Space;
 use super::event::{Body, Event, Source};
 use super::search::Events;
 use super::{Error, EventId, Hub, Id, Moment, State};
-use crate::limits::{EVENT_BYTES_MAX, EVENTS_MAX};
+use crate::limits::{EVENT_BYTES_MAX, EVENTS_MAX, LLM_REQUEST_FIGURES_MAX};
+use crate::llm::Figures;
 use crate::redact::Redactor;
 
 /// The durable side of one conversation.
@@ -29,9 +32,18 @@ pub struct Journal {
     space: Space,
     redactor: Redactor,
     state: RwLock<Arc<State>>,
-    /// Held while something is committed. True when it is not known whether the last commit is on disk.
-    writing: Mutex<bool>,
+    /// Held while something is committed.
+    writing: Mutex<Writing>,
+    closed: watch::Sender<bool>,
     hub: Hub,
+}
+
+#[derive(Default)]
+struct Writing {
+    /// It is not known whether the last commit is on disk.
+    unknown: bool,
+    /// Nothing is committed any more.
+    closed: bool,
 }
 
 /// What a commit did.
@@ -57,7 +69,7 @@ impl Journal {
         let space = Space::of(id)?;
         let put = Put {
             expect: strongroom_vault::Expect::Absent,
-            ..Put::of(written(&state)?)
+            ..Put::of(written("the state", &state)?)
         };
         let made = also.put(&space.namespace, &space.state, put);
         vault.commit(made).map_err(fork::conflict)?;
@@ -98,7 +110,8 @@ impl Journal {
             space,
             redactor: redactor.clone(),
             state: RwLock::new(Arc::new(state)),
-            writing: Mutex::new(false),
+            writing: Mutex::default(),
+            closed: watch::Sender::new(false),
             hub: Hub::new(len),
         })
     }
@@ -157,6 +170,24 @@ impl Journal {
         Ok(record.map(|record| record.bytes))
     }
 
+    /// The figures of the newest requests, oldest first: at most [`LLM_REQUEST_FIGURES_MAX`]. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; the vault's.
+    pub fn figures(&self) -> Result<Vec<Figures>, Error> {
+        let (namespace, log) = (&self.space.namespace, &self.space.figures);
+        let len = self.vault.log_len(namespace, log)?.unwrap_or(0);
+        let from = len.saturating_sub(LLM_REQUEST_FIGURES_MAX as u64);
+        let kept = self
+            .vault
+            .entries(namespace, log, from, LLM_REQUEST_FIGURES_MAX)?;
+        let read = kept
+            .iter()
+            .map(|entry| serde_json::from_slice(entry.bytes.expose()));
+        read.collect::<Result<_, _>>()
+            .map_err(|_| Error::Damaged("figures", "they are not what was written"))
+    }
+
     /// Runs `change` on a draft of the conversation, masks the new events, stores all of it in one transaction, and
     /// then shows it: to [`state`](Self::state), and to the subscribers. One at a time, in order; readers never wait.
     /// Blocks, and `change` must not commit itself.
@@ -164,18 +195,23 @@ impl Journal {
     /// # Errors
     /// [`Error::TooLarge`] for an event beyond [`EVENT_BYTES_MAX`], [`Error::Full`] beyond [`EVENTS_MAX`], the vault's.
     /// Then nothing has changed; only after a failure of the store itself it can turn out later that something has.
+    /// [`Error::Unknown`] once it was closed.
     pub fn commit<T>(
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> T,
     ) -> Result<Committed<T>, Error> {
         let mut writing = self.writing();
-        self.catch_up(&mut writing)?;
+        if writing.closed {
+            return Err(Error::Unknown);
+        }
+        self.catch_up(&mut writing.unknown)?;
         let before = self.state();
         let mut draft = Draft::new(&before, self.len(), super::id::random()?);
         let value = change(&mut draft);
         let Draft {
             mut state,
             mut events,
+            figures,
             pending,
             mut also,
             ..
@@ -199,7 +235,14 @@ impl Journal {
             );
             frames.push(frame);
         }
-        let put = Put::of(written(&state)?);
+        also = figures.iter().try_fold(also, |also, figures| {
+            Ok::<_, Error>(also.append(
+                &self.space.namespace,
+                &self.space.figures,
+                written("figures", figures)?,
+            ))
+        })?;
+        let put = Put::of(written("the state", &state)?);
         also = also.put(&self.space.namespace, &self.space.state, put);
         also = match pending {
             None => also,
@@ -215,12 +258,26 @@ impl Journal {
             ),
         };
         if let Err(error) = self.vault.commit(also) {
-            *writing = matches!(error, strongroom_vault::Error::Store(_));
+            writing.unknown = matches!(error, strongroom_vault::Error::Store(_));
             return Err(error.into());
         }
         self.hub.publish(&frames, || self.show_state(state));
         let events = events.into_iter().map(Arc::new).collect();
         Ok(Committed { value, events })
+    }
+
+    /// For a conversation that is deleted: ends all subscriptions, and takes no commit any more, from whoever still
+    /// holds this. Waits for one that goes on. Blocks.
+    pub fn close(&self) {
+        self.writing().closed = true;
+        self.closed.send_replace(true);
+        self.hub.close();
+    }
+
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        // The sender lives as long as this does.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// An event that is in no log, as a frame: masked, without nulls. For one subscriber alone.
@@ -284,15 +341,15 @@ impl Journal {
         *current = Arc::new(state);
     }
 
-    fn writing(&self) -> MutexGuard<'_, bool> {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
         // A change that panicked left nothing behind.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn written(state: &State) -> Result<Plaintext, Error> {
-    let json = serde_json::to_vec(state);
-    let json = json.map_err(|_| Error::Damaged("the state", "it does not fit into JSON"))?;
+fn written(what: &'static str, it: &impl Serialize) -> Result<Plaintext, Error> {
+    let json = serde_json::to_vec(it);
+    let json = json.map_err(|_| Error::Damaged(what, "it does not fit into JSON"))?;
     Ok(Plaintext::copy_of(&json))
 }
 

@@ -21,7 +21,11 @@ pub struct Machine {
     /// What tools take up after a restart: the newest task list.
     pub past: Option<Observation>,
     message_chars_max: usize,
+    bytes: usize,
 }
+
+/// What an event takes beside its texts, about.
+const EVENT_BYTES: usize = 1024;
 
 impl Machine {
     /// One that knows nothing yet.
@@ -34,7 +38,14 @@ impl Machine {
             condense: false,
             past: None,
             message_chars_max,
+            bytes: 0,
         }
+    }
+
+    /// What it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes up what is new in the log.
@@ -45,7 +56,8 @@ impl Machine {
         let len = journal.len();
         while self.seen < len {
             let until = len.min(self.seen + HISTORY_PAGE_EVENTS);
-            for event in journal.events().read(self.seen..until)? {
+            for mut event in journal.events().read(self.seen..until)? {
+                self.bytes += size(&mut event);
                 self.add(journal, &event)?;
             }
             self.seen = until;
@@ -63,12 +75,17 @@ impl Machine {
         };
         self.condense = false;
         let mut history = History::new(self.message_chars_max);
+        self.bytes = 0;
         for seen in condensed(self.history.view(), condensation) {
             match seen {
-                Seen::Summary(text) => history.summary(&text),
+                Seen::Summary(text) => {
+                    self.bytes += EVENT_BYTES + text.len();
+                    history.summary(&text);
+                }
                 Seen::Event(id, _) => {
                     // None of those that are left is a condensation.
-                    if let Some(event) = journal.events().event(id)? {
+                    if let Some(mut event) = journal.events().event(id)? {
+                        self.bytes += size(&mut event);
                         let _ = history.add(&event);
                     }
                 }
@@ -83,13 +100,17 @@ impl Machine {
             Body::Message(message) => match (event.source, message.llm_message.role) {
                 (Source::User, _) => self.stuck.user_spoke(),
                 (Source::Agent, Role::Assistant) => self.stuck.agent_spoke(),
+                (Source::Environment, Role::User) => self.stuck.warned(),
                 _ => {}
             },
             Body::Action(action) => {
                 let call = &action.tool_call;
+                // The arguments also hold a summary, which differs where nothing else does.
+                let read = action.action.as_ref();
+                let wanted = read.and_then(|action| serde_json::to_string(action).ok());
                 self.stuck.action(print(&[
                     &call.name,
-                    &call.arguments,
+                    wanted.as_ref().unwrap_or(&call.arguments),
                     &text_of(&action.thought),
                 ]));
             }
@@ -117,4 +138,10 @@ impl Machine {
             | Body::StreamingDelta(_) => {}
         }
     }
+}
+
+fn size(event: &mut Event) -> usize {
+    let mut bytes = EVENT_BYTES;
+    event.each_text(&mut |text: &mut String| bytes += text.len());
+    bytes
 }

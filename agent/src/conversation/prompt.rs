@@ -160,6 +160,15 @@ pub fn activated(context: &Context, message: &str, known: &[String]) -> Vec<(Str
 pub const NUDGE: &str = "Your last answer was empty: it neither called a tool nor said anything. Go on with the task by \
                          calling a tool, or say that it is done.";
 
+/// What the model is told of a call that failed so many times.
+#[must_use]
+pub fn failed(times: usize) -> String {
+    format!(
+        "The same call has failed {times} times in a row and will fail again. Read the error, then correct the \
+         arguments or find another way."
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,12 +11,13 @@ mod loading;
 mod making;
 mod recover;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use strongroom_vault::audit::Who;
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
@@ -27,10 +28,10 @@ use super::info::{Form, info};
 use super::journal::Space;
 use super::request::{self, Patch, Setup};
 use super::run::blocking;
-use super::{Body, Error, Id, Journal, Runner, Source, Status};
+use super::{Body, Error, Histories, Id, Journal, Runner, Source, Status};
 use crate::isolate::Guard;
 use crate::json::{Json, Object};
-use crate::limits::STOP_SECONDS_MAX;
+use crate::limits::{ERASE_STEP_ENTRIES, STOP_SECONDS_MAX};
 use crate::llm::{ConfigError, Llm};
 use crate::secrets::{Resolver, Secrets};
 use crate::settings::Store;
@@ -68,6 +69,8 @@ pub struct Parts {
     pub environment: Vec<(OsString, OsString)>,
     /// Where they may work.
     pub confine: Confine,
+    /// Where their tools may touch files, if not anywhere.
+    pub root: Option<PathBuf>,
     /// Takes what an operator should know. Holds no secret.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -81,6 +84,7 @@ pub(super) struct Shared {
     index: Namespace,
     table: Mutex<Table>,
     ready: OnceCell<()>,
+    histories: Arc<Histories>,
     /// Held while one is loaded or made under an id that a client chose, so that it happens once.
     loading: tokio::sync::Mutex<()>,
 }
@@ -88,6 +92,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Table {
     rows: BTreeMap<Id, Row>,
+    /// Those that are being erased. Nothing may be made under their ids.
+    going: HashSet<Id>,
     loaded: HashMap<Id, Seat>,
 }
 
@@ -96,6 +102,7 @@ struct Row {
     created_at: String,
     updated_at: String,
     status: Status,
+    parent: Option<Id>,
 }
 
 struct Seat {
@@ -116,6 +123,7 @@ struct Loaded {
 
 /// What the record of a conversation in the index says.
 const HERE: &[u8] = b"here";
+const MAKING: &[u8] = b"making";
 const GOING: &[u8] = b"going";
 
 impl Conversation {
@@ -153,9 +161,14 @@ impl Conversation {
     }
 
     fn info_now(&self, form: Form) -> Result<Json, Error> {
+        self.0.runner.repair();
         let setup = self.0.shared.setup(self.0.journal.id())?;
         let (state, secrets) = (self.0.journal.state(), self.0.secrets.list());
-        Ok(info(self.0.journal.id(), &state, &setup, &secrets, form))
+        let (id, requests) = (self.0.journal.id(), self.0.journal.figures()?);
+        let children = self.0.shared.children(id);
+        Ok(info(
+            id, &state, &setup, &secrets, &requests, &children, form,
+        ))
     }
 
     /// Changes title and tags: the body of a PATCH.
@@ -166,7 +179,7 @@ impl Conversation {
         let this = self.clone();
         blocking(move || {
             let patch: Patch = this.read(body.as_ref(), field::Source::Stored)?;
-            this.0.journal.commit(|draft| {
+            this.0.runner.0.commit(|draft| {
                 if let Some(title) = &patch.title {
                     draft.state.title = Some(title.expose().to_owned());
                 }
@@ -211,8 +224,10 @@ impl Conversation {
     }
 
     fn is_idle(&self) -> bool {
+        // The runner holds the journal too.
         Arc::strong_count(&self.0) == 1
-            && !self.0.runner.is_running()
+            && self.0.runner.is_idle()
+            && Arc::strong_count(&self.0.journal) == 2
             && self.0.journal.hub().subscribers() == 0
     }
 }
@@ -228,6 +243,7 @@ impl Conversations {
             index: Namespace::new("conversations")?,
             table: Mutex::default(),
             ready: OnceCell::new(),
+            histories: Arc::default(),
             loading: tokio::sync::Mutex::new(()),
         })))
     }
@@ -236,7 +252,9 @@ impl Conversations {
     async fn ready(&self) -> Result<(), Error> {
         let read = || async {
             let shared = Arc::clone(&self.0);
-            blocking(move || shared.recover()).await?
+            blocking(move || shared.recover()).await??;
+            self.0.watch();
+            Ok(())
         };
         self.0.ready.get_or_try_init(read).await.copied()
     }
@@ -250,11 +268,21 @@ impl Conversations {
         let seat = {
             let mut table = self.0.table();
             table.rows.remove(&id).ok_or(Error::Unknown)?;
+            table.going.insert(id);
             table.loaded.remove(&id)
         };
-        if let Some(seat) = seat {
-            seat.conversation.0.runner.stop().await;
-            seat.conversation.0.journal.hub().close();
+        let erased = self.close_and_erase(id, seat).await;
+        self.0.table().going.remove(&id);
+        erased
+    }
+
+    async fn close_and_erase(&self, id: Id, seat: Option<Seat>) -> Result<(), Error> {
+        if let Some(Seat { conversation, .. }) = seat {
+            conversation.0.runner.stop().await;
+            let journal = Arc::clone(&conversation.0.journal);
+            blocking(move || journal.close()).await?;
+            // Whoever still held it may have begun a run before it was closed.
+            conversation.0.runner.stop().await;
         }
         let shared = Arc::clone(&self.0);
         blocking(move || shared.erase(id)).await?
@@ -284,6 +312,27 @@ impl Conversations {
 }
 
 impl Shared {
+    /// The conversations that `id` started, oldest first.
+    fn children(&self, id: Id) -> Vec<Id> {
+        let table = self.table();
+        let rows = table.rows.iter().filter(|(_, row)| row.parent == Some(id));
+        let mut children: Vec<_> = rows.map(|(id, row)| (&row.created_at, *id)).collect();
+        children.sort_unstable();
+        children.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Whether `id` is that of a conversation.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while the one that had it is erased.
+    fn is_taken(&self, id: Id) -> Result<bool, Error> {
+        let table = self.table();
+        if table.going.contains(&id) {
+            return Err(Error::Busy);
+        }
+        Ok(table.rows.contains_key(&id))
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,12 +359,42 @@ impl Shared {
         Ok(Transaction::new().put(&self.index, &name, Put::of(Plaintext::copy_of(mark))))
     }
 
-    /// Erases a conversation: from the first step on it is going, and after the last one nothing of it is there.
+    /// Makes a conversation by `make`, from its first record on marked as one that is not there yet, and seats it.
+    /// If that fails, nothing of it is left.
+    fn found(
+        &self,
+        id: Id,
+        make: impl FnOnce() -> Result<Conversation, Error>,
+    ) -> Result<Conversation, Error> {
+        let name = Name::new(&id.hex())?;
+        match self.parts.vault.value(&self.index, &name)? {
+            None => {}
+            // It is there, and could not be read at the start.
+            Some(mark) if mark.bytes.expose() == HERE => return Err(Error::Taken(id)),
+            Some(_) => self.erase(id)?,
+        }
+        self.parts.vault.commit(self.marked(id, MAKING)?)?;
+        let made = make().and_then(|made| self.seat(id, made, true));
+        if made.is_err() {
+            // What can't be erased now is at the next start.
+            let _ = self.erase(id);
+        }
+        made
+    }
+
+    /// Erases a conversation, some at a time: from the first step on it is going, and after the last one nothing of
+    /// it is there.
     fn erase(&self, id: Id) -> Result<(), Error> {
         let vault = &self.parts.vault;
         vault.commit(self.marked(id, GOING)?)?;
         let space = Space::of(id)?;
         self.clear(&space.secrets)?;
+        for log in space.logs() {
+            while vault.log_len(&space.namespace, log)?.is_some() {
+                let step = Transaction::new();
+                vault.commit(step.cut_log(&space.namespace, log, ERASE_STEP_ENTRIES))?;
+            }
+        }
         let last = space.erase(Transaction::new());
         vault.commit(last.delete(&self.index, &Name::new(&id.hex())?, Expect::Any))?;
         Ok(())
@@ -332,7 +411,7 @@ impl Shared {
             let all = page.records.iter().fold(Transaction::new(), |all, record| {
                 all.delete(namespace, &record.name, Expect::Any)
             });
-            vault.commit(all)?;
+            vault.commit(all.by(&Who::server().with("remove")))?;
         }
     }
 }

@@ -11,7 +11,7 @@ pub mod small;
 
 pub(crate) use create::Prepared;
 pub use create::{Create, Setup, Tags, Workspace};
-pub(crate) use kind::{Kinds, opaque};
+pub(crate) use kind::{Kinds, opaque, veil_models, veiled};
 pub use kind::{Opaque, Uuid};
 pub use message::SendMessage;
 pub use secrets::{SecretSource, SetSecrets};

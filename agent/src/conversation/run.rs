@@ -4,6 +4,7 @@
 //! one at a time: no wish is lost between a look and a change. Holds no lock while it waits.
 
 mod handle;
+mod keeping;
 mod telling;
 
 use std::path::PathBuf;
@@ -15,13 +16,12 @@ pub use handle::Run;
 
 use super::call::Toolbox;
 use super::confirm::Policy;
-use super::event::{Body, Classification, ConversationError, Rejecter, UserReject};
+use super::event::{Body, Rejecter, UserReject};
 use super::machine::Machine;
 use super::outfit::Outfit;
 use super::pending::{self, Planned};
 use super::stuck::Thresholds;
-use super::turn::End;
-use super::{Committed, Draft, Error, Journal, Raw, Source, State, Status};
+use super::{Draft, Error, Histories, Journal, Raw, Source, State, Status};
 use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, SHORT_RUN_MS};
 use crate::llm::Progress;
 use crate::secrets::Secrets;
@@ -31,6 +31,8 @@ use crate::tool::{Content, Setup};
 pub struct Parts {
     /// Its log and state.
     pub journal: Arc<Journal>,
+    /// What is remembered of logs, here and of all others.
+    pub histories: Arc<Histories>,
     /// Its secrets.
     pub secrets: Secrets,
     /// Its agent.
@@ -69,8 +71,8 @@ pub(super) struct Inside {
     pub(super) parts: Parts,
     /// The run that goes on. Changed inside commits only, but for one that failed.
     current: Mutex<Option<Arc<Run>>>,
-    /// What the last run knew of the log.
-    machine: Mutex<Option<Machine>>,
+    /// Under which what the last run knew of the log is remembered.
+    number: u64,
     pub(super) toolbox: Toolbox,
 }
 
@@ -103,6 +105,15 @@ enum Begun {
     Nothing,
 }
 
+impl Begun {
+    fn run(&self) -> Option<Arc<Run>> {
+        match self {
+            Self::Run(run, _) => Some(Arc::clone(run)),
+            Self::Nothing => None,
+        }
+    }
+}
+
 impl Runner {
     /// One for the conversation of these parts. Nothing is started.
     #[must_use]
@@ -114,9 +125,9 @@ impl Runner {
             ));
         }
         Self(Arc::new(Inside {
+            number: parts.histories.number(),
             parts,
             current: Mutex::default(),
-            machine: Mutex::default(),
             toolbox: Toolbox::default(),
         }))
     }
@@ -133,10 +144,18 @@ impl Runner {
         self.0.current().is_some()
     }
 
-    /// Forgets what can be read again: for a conversation that is not in use.
-    pub fn forget(&self) {
-        if !self.is_running() {
-            *self.0.machine() = None;
+    /// Whether nothing goes on, not even in the background, and nobody holds it but its conversation.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && !self.is_running()
+    }
+
+    /// Ends a status that says of a run that it goes on when none does: its last commit failed. Blocks. If it fails
+    /// again, that is for the next call.
+    pub fn repair(&self) {
+        let says = self.0.parts.journal.state().status;
+        if says == Status::Running && !self.is_running() {
+            let _ = self.0.commit(|_| ());
         }
     }
 
@@ -149,6 +168,7 @@ impl Runner {
         let inside = Arc::clone(&self.0);
         let committed = blocking(move || {
             let wanted = incoming.run;
+            let mut began = None;
             let begun = inside.commit(|draft| {
                 let first = inside.message(draft, incoming);
                 let waits = draft.state.status == Status::WaitingForConfirmation;
@@ -161,9 +181,10 @@ impl Runner {
                     None if wanted && !waits => inside.begin(draft, Vec::new()),
                     None => Begun::Nothing,
                 };
+                began = begun.run();
                 (begun, first)
             });
-            inside.clear_failed(begun)
+            inside.clear_failed(began.as_ref(), begun)
         });
         let (begun, first) = committed.await??;
         if let Some(first) = first {
@@ -180,11 +201,12 @@ impl Runner {
     pub async fn run(&self) -> Result<(), Error> {
         let inside = Arc::clone(&self.0);
         let begun = blocking(move || {
+            let mut began = None;
             let begun = inside.commit(|draft| {
                 if inside.current().is_some() {
                     return Err(RUNNING);
                 }
-                Ok(match draft.state.status {
+                let begun = match draft.state.status {
                     Status::Finished | Status::Deleting => Begun::Nothing,
                     Status::WaitingForConfirmation => {
                         let planned = inside.take_pending(draft)?;
@@ -194,9 +216,11 @@ impl Runner {
                         inside.prompt(draft);
                         inside.begin(draft, Vec::new())
                     }
-                })
+                };
+                began = begun.run();
+                Ok(begun)
             });
-            inside.clear_failed(begun)?
+            inside.clear_failed(began.as_ref(), begun)?
         });
         let begun = begun.await??;
         if matches!(begun, Begun::Nothing) {
@@ -335,12 +359,15 @@ impl Runner {
             let (task, own) = (Arc::clone(&inside), Arc::clone(&run));
             // In a task of its own, so that a panic ends the run and not its accounting.
             let ended = tokio::spawn(async move { task.drive(&own, planned).await }).await;
-            if !matches!(ended, Ok(Ok(()))) {
-                let why = match ended {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "An internal error ended the run.".to_owned(),
-                };
-                inside.broke(&run, why).await;
+            match ended {
+                Ok(Ok(())) => {}
+                // It was deleted.
+                Ok(Err(Error::Unknown)) => inside.clear(Some(&run)),
+                Ok(Err(error)) => inside.broke(&run, error.to_string()).await,
+                Err(_) => {
+                    let why = "An internal error ended the run.".to_owned();
+                    inside.broke(&run, why).await;
+                }
             }
             run.done.send_replace(true);
             if begun.elapsed() < Duration::from_millis(SHORT_RUN_MS) {
@@ -351,19 +378,8 @@ impl Runner {
 }
 
 impl Inside {
-    pub(super) fn commit<T>(
-        &self,
-        change: impl FnOnce(&mut Draft<'_>) -> T,
-    ) -> Result<Committed<T>, Error> {
-        self.parts.journal.commit(change)
-    }
-
     fn current(&self) -> MutexGuard<'_, Option<Arc<Run>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn machine(&self) -> MutexGuard<'_, Option<Machine>> {
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn new_machine(&self) -> Machine {
@@ -378,7 +394,7 @@ impl Inside {
     ) -> Result<Machine, Error> {
         let inside = Arc::clone(self);
         blocking(move || {
-            let kept = machine.or_else(|| inside.machine().take());
+            let kept = machine.or_else(|| inside.parts.histories.take(inside.number));
             let mut machine = kept.unwrap_or_else(|| inside.new_machine());
             machine.follow(&inside.parts.journal)?;
             Ok(machine)
@@ -387,26 +403,7 @@ impl Inside {
     }
 
     pub(super) fn keep(&self, machine: Machine) {
-        *self.machine() = Some(machine);
-    }
-
-    /// Begins a run, inside a commit.
-    fn begin(&self, draft: &mut Draft<'_>, planned: Vec<Planned>) -> Begun {
-        let run = Run::new();
-        *self.current() = Some(Arc::clone(&run));
-        draft.state.iterations = 0;
-        draft.status(Status::Running);
-        Begun::Run(run, planned)
-    }
-
-    /// A run that began in a commit that failed did not begin.
-    fn clear_failed<T>(&self, committed: Result<Committed<T>, Error>) -> Result<T, Error> {
-        committed.map(|done| done.value).inspect_err(|_| {
-            let mut current = self.current();
-            if self.parts.journal.state().status != Status::Running {
-                *current = None;
-            }
-        })
+        self.parts.histories.keep(self.number, machine);
     }
 
     /// The calls that wait, which from here on wait no longer.
@@ -426,63 +423,11 @@ impl Inside {
         }
         Policy::read(state.confirmation_policy.as_str())
     }
+}
 
-    /// The run is over, inside a commit, unless a message that nobody answered wants more: then it goes on.
-    pub(super) fn over(&self, draft: &mut Draft<'_>, run: &Run, answered: u64) -> bool {
-        let unanswered = draft
-            .state
-            .last_user_message
-            .is_some_and(|message| message.place() >= answered);
-        let again = run.again.swap(false, Ordering::SeqCst) && unanswered;
-        if again && draft.state.status == Status::Finished {
-            draft.state.iterations = 0;
-            draft.status(Status::Running);
-            return false;
-        }
-        *self.current() = None;
-        true
-    }
-
-    /// Ends a run that did not end by itself.
-    pub(super) fn end(&self, draft: &mut Draft<'_>, run: &Run, end: End) {
-        match end {
-            End::Paused => {
-                draft.status(Status::Paused);
-                draft.push(Source::User, Body::Pause);
-            }
-            End::Interrupted => {
-                draft.status(Status::Paused);
-                if run.stop.load(Ordering::SeqCst) {
-                    draft.push(Source::User, Body::Pause);
-                }
-                draft.push(Source::User, Body::Interrupt);
-            }
-            End::Stuck => draft.status(Status::Stuck),
-            End::Failed(error) => {
-                draft.status(Status::Error);
-                draft.push(Source::Environment, Body::ConversationError(error));
-            }
-        }
-        *self.current() = None;
-    }
-
-    /// A run broke down. If not even that can be stored, the next call finds no run and may begin one.
-    async fn broke(self: &Arc<Self>, run: &Arc<Run>, why: String) {
-        (self.parts.warn)(&format!(
-            "conversation {}: a run broke down: {why}",
-            self.parts.journal.id()
-        ));
-        let error = ConversationError {
-            code: "InternalError".to_owned(),
-            detail: why,
-            classification: Some(Classification::new("internal", true, "retry")),
-        };
-        let (inside, own) = (Arc::clone(self), Arc::clone(run));
-        let _ =
-            blocking(move || inside.commit(|draft| inside.end(draft, &own, End::Failed(error))))
-                .await;
-        *self.current() = None;
-        self.show_all();
+impl Drop for Inside {
+    fn drop(&mut self) {
+        drop(self.parts.histories.take(self.number));
     }
 }
 

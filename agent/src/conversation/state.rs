@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{EventId, Id, Moment, Raw, Status};
-use crate::llm::{Metrics, Spent};
+use crate::llm::{Figures, Metrics, Spent};
 
 /// What changes of a conversation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -103,18 +103,26 @@ impl Stats {
         self.usage_to_metrics.values().map(Metrics::cost).sum()
     }
 
-    /// The same without the figures of single requests, as `stats` events carry it.
+    /// As `stats` events carry them: without the figures of single requests.
     #[must_use]
     pub fn brief(&self) -> Raw {
+        Raw::of(self)
+    }
+
+    /// The same with the figures of these requests.
+    #[must_use]
+    pub fn with(&self, requests: &[Figures]) -> Raw {
         #[derive(Serialize)]
-        struct Brief<T: Serialize> {
+        struct Whole<T: Serialize> {
             usage_to_metrics: IndexMap<String, T>,
         }
-        let all = self.usage_to_metrics.iter();
-        Raw::of(&Brief {
-            usage_to_metrics: all
-                .map(|(usage_id, metrics)| (usage_id.clone(), metrics.brief()))
-                .collect(),
+        let all = self.iter().map(|(usage_id, metrics)| {
+            let own = requests.iter().filter(|one| one.usage_id() == usage_id);
+            let own: Vec<_> = own.collect();
+            (usage_id.to_owned(), Raw::of(&metrics.with(&own)))
+        });
+        Raw::of(&Whole {
+            usage_to_metrics: all.collect(),
         })
     }
 }
@@ -163,6 +171,11 @@ mod tests {
         let start = r#"{"usage_to_metrics":{"default":{"model_name":"m","accumulated_cost":0.5,"max_budget_per_task":null,"#;
         assert!(brief.as_str().starts_with(start), "{brief:?}");
         assert!(!brief.as_str().contains("costs"), "{brief:?}");
+        let figures = Figures::of("default", "m", &spent, 1000);
+        let whole: serde_json::Value = state.stats.with(&[figures]).read().unwrap();
+        let of = |usage_id: &str| whole["usage_to_metrics"][usage_id]["costs"].clone();
+        assert_eq!(of("default")[0]["cost"], 0.25);
+        assert_eq!(of("condenser"), serde_json::json!([]));
         assert_eq!(state.stats.iter().count(), 2);
     }
 }

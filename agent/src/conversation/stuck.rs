@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 pub struct Thresholds {
     /// The same action with the same outcome, so many times in a row.
     pub action_observation: usize,
-    /// The same action refused, so many times in a row.
+    /// The same action that failed, so many times in a row: then it is told so, and once more is too much.
     pub action_error: usize,
     /// Messages of the agent in a row without anybody answering.
     pub monologue: usize,
@@ -48,6 +48,7 @@ pub struct Stuck {
     /// What they compare by, and whether it was a refusal.
     outcomes: VecDeque<(u64, bool)>,
     said: usize,
+    warned: bool,
 }
 
 /// Steps that are remembered, whatever the thresholds ask for.
@@ -62,6 +63,7 @@ impl Stuck {
             actions: VecDeque::new(),
             outcomes: VecDeque::new(),
             said: 0,
+            warned: false,
         }
     }
 
@@ -80,6 +82,7 @@ impl Stuck {
     /// The agent wants this run.
     pub fn action(&mut self, print: u64) {
         self.said = 0;
+        self.warned = false;
         keep(&mut self.actions, print);
     }
 
@@ -87,6 +90,27 @@ impl Stuck {
     pub fn outcome(&mut self, print: u64, refused: bool) {
         self.said = 0;
         keep(&mut self.outcomes, (print, refused));
+    }
+
+    /// It was told that the same call fails again and again, or something else.
+    pub fn warned(&mut self) {
+        self.warned = true;
+    }
+
+    /// How often the same call has failed, when it is time to say so.
+    #[must_use]
+    pub fn warns(&self) -> Option<usize> {
+        let failed = self.failed();
+        (failed == self.thresholds.action_error && !self.warned).then_some(failed)
+    }
+
+    /// How often in a row the newest action failed.
+    fn failed(&self) -> usize {
+        let steps = self.actions.iter().rev().zip(self.outcomes.iter().rev());
+        let failed = |(action, (_, refused)): &(&u64, &(u64, bool))| {
+            *refused && Some(*action) == self.actions.back()
+        };
+        steps.take_while(failed).count()
     }
 
     /// Whether it goes round in circles.
@@ -98,9 +122,7 @@ impl Stuck {
         let repeats = same(limits.action_observation)
             && newest(&self.outcomes, limits.action_observation)
                 .is_some_and(|mut found| all_same(&mut found));
-        let refused = same(limits.action_error)
-            && newest(&self.outcomes, limits.action_error)
-                .is_some_and(|mut found| found.all(|(_, refused)| refused));
+        let refused = self.failed() > limits.action_error;
         let talks = limits.monologue > 0 && self.said >= limits.monologue;
         repeats || refused || talks || self.alternates(limits.alternating_pattern)
     }
@@ -158,8 +180,11 @@ mod tests {
     #[test]
     fn the_same_over_and_over_is_stuck() {
         check(&[("a", "x"); 5], Some(4));
-        check(&[("a", "!x"); 5], Some(3));
-        check(&[("a", "!x"), ("a", "!y"), ("a", "!z")], Some(3));
+        check(&[("a", "!x"); 4], Some(4));
+        check(
+            &[("a", "!x"), ("a", "!y"), ("a", "!z"), ("a", "!z")],
+            Some(4),
+        );
         check(
             &[
                 ("a", "x"),
@@ -194,6 +219,23 @@ mod tests {
             ],
             None,
         );
+    }
+
+    #[test]
+    fn a_call_that_fails_again_is_told_of_once() {
+        let mut stuck = Stuck::new(Thresholds::default());
+        let fail = |stuck: &mut Stuck| {
+            stuck.action(1);
+            stuck.outcome(2, true);
+        };
+        (0..2).for_each(|_| fail(&mut stuck));
+        assert_eq!(stuck.warns(), None);
+        fail(&mut stuck);
+        assert_eq!((stuck.warns(), stuck.is_stuck()), (Some(3), false));
+        stuck.warned();
+        assert_eq!(stuck.warns(), None);
+        fail(&mut stuck);
+        assert_eq!((stuck.warns(), stuck.is_stuck()), (None, true));
     }
 
     #[test]

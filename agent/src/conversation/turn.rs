@@ -11,6 +11,7 @@ use super::confirm::model_judges;
 use super::event::{
     Action as ActionEvent, Body, Classification, ConversationError, LlmMessage, Message, Role,
 };
+use super::incoming::nudge;
 use super::machine::Machine;
 use super::pending::{self, Planned};
 use super::prompt::NUDGE;
@@ -99,6 +100,9 @@ impl Inside {
         let state = self.parts.journal.state();
         if let Some(end) = self.exhausted(&state, machine) {
             return Ok(Step::End(end));
+        }
+        if self.warns(machine).await? {
+            return Ok(Step::On);
         }
         if let Some(condenser) = &self.parts.outfit.condenser {
             let used = state.stats.of(self.parts.outfit.llm.usage_id());
@@ -247,7 +251,7 @@ impl Inside {
             self.spent(draft, spent);
             draft.push(Source::Agent, Body::Message(message));
             if empty {
-                draft.push(Source::Environment, Body::Message(nudge()));
+                nudge(draft, NUDGE.to_owned());
                 return After::On;
             }
             draft.status(Status::Finished);
@@ -474,17 +478,6 @@ fn source(body: &Body) -> Source {
     match body {
         Body::AgentError(_) => Source::Agent,
         _ => Source::Environment,
-    }
-}
-
-fn nudge() -> Message {
-    Message {
-        llm_message: LlmMessage {
-            role: Role::User,
-            content: vec![Content::text(NUDGE)],
-            ..LlmMessage::default()
-        },
-        ..Message::default()
     }
 }
 

@@ -135,7 +135,11 @@ impl Json {
     /// For anything that RFC 8259 does not allow, for half of a surrogate pair, for a number beyond the range
     /// of a double, and beyond [`DEPTH_MAX`].
     pub fn parse(input: &[u8]) -> Result<Self, ParseError> {
-        let mut lexer = Lexer { input, at: 0 };
+        let mut lexer = Lexer {
+            input,
+            at: 0,
+            members: Vec::new(),
+        };
         lexer
             .document()
             .map_err(|(kind, at)| ParseError::at(kind, input.get(..at).unwrap_or(input)))
@@ -148,6 +152,9 @@ type Refusal = (ParseErrorKind, usize);
 struct Lexer<'a> {
     input: &'a [u8],
     at: usize,
+    /// Of the objects that are open, the innermost last: an object is made once its size is known, because
+    /// one that grows is hashed again and again.
+    members: Vec<(Text, Json)>,
 }
 
 impl Lexer<'_> {
@@ -179,11 +186,11 @@ impl Lexer<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Json, Refusal> {
-        let mut object = Object::new();
+        let first = self.members.len();
         self.at += 1;
         self.blanks();
         if self.take(b'}') {
-            return Ok(object.into());
+            return Ok(Object::new().into());
         }
         loop {
             self.blanks();
@@ -196,9 +203,13 @@ impl Lexer<'_> {
                 return self.refuse(ParseErrorKind::Colon);
             }
             let value = self.value(depth + 1)?;
-            object.put(name, value);
+            self.members.push((name, value));
             self.blanks();
             if self.take(b'}') {
+                let mut object = Object::with_capacity(self.members.len() - first);
+                for (name, value) in self.members.drain(first..) {
+                    object.put(name, value);
+                }
                 return Ok(object.into());
             }
             if !self.take(b',') {

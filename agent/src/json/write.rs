@@ -2,6 +2,7 @@
 //! that grows leaves copies behind.
 
 use std::convert::Infallible;
+use std::fmt::{self, Write as _};
 
 use serde_json::Number;
 use strongroom_vault::Plaintext;
@@ -47,6 +48,16 @@ impl Json {
 /// Where the walk puts its bytes.
 trait Sink {
     fn put(&mut self, bytes: &[u8]);
+}
+
+/// A sink for the standard library's formatting, without a text of its own for each number.
+struct Pieces<'s, S>(&'s mut S);
+
+impl<S: Sink> fmt::Write for Pieces<'_, S> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.put(text.as_bytes());
+        Ok(())
+    }
 }
 
 struct Measure(usize);
@@ -127,7 +138,8 @@ impl Form {
 
     fn number(sink: &mut impl Sink, number: &Number) {
         // Not worth wiping: no secret of ours is a number, and a formatter would copy it anyway.
-        sink.put(number.to_string().as_bytes());
+        let written = write!(Pieces(sink), "{number}");
+        debug_assert!(written.is_ok(), "no sink refuses");
     }
 
     /// Runs without anything to escape, which is nearly all of every text, go in one piece.

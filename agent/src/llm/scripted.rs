@@ -19,6 +19,7 @@ pub struct Scripted {
 
 #[derive(Default)]
 struct State {
+    forgets: bool,
     /// `None` never answers.
     answers: VecDeque<Option<Result<Reply, Failure>>>,
     asked: VecDeque<Asked>,
@@ -118,6 +119,12 @@ impl Scripted {
         self
     }
 
+    /// From here on it does not keep what it is asked: for measurements.
+    pub fn forgets(&self) -> &Self {
+        self.state().forgets = true;
+        self
+    }
+
     /// What it was asked so far, oldest first.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
@@ -137,11 +144,13 @@ impl Llm for Scripted {
             if state.asked.len() == ASKED_MAX {
                 state.asked.pop_front();
             }
-            state.asked.push_back(Asked {
-                messages: call.messages.to_vec(),
-                tools: call.tools.iter().map(|tool| tool.name.clone()).collect(),
-                session: call.session.to_owned(),
-            });
+            if !state.forgets {
+                state.asked.push_back(Asked {
+                    messages: call.messages.to_vec(),
+                    tools: call.tools.iter().map(|tool| tool.name.clone()).collect(),
+                    session: call.session.to_owned(),
+                });
+            }
             let done =
                 || Failure::new(FailureKind::NoResponse, "The script has no further answer.");
             state

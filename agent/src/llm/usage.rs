@@ -1,11 +1,8 @@
 //! Tokens, cost and time of requests, per usage id. Pure data.
 
-use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-
-use crate::limits::LLM_REQUEST_FIGURES_MAX;
 
 /// The tokens of one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,19 +27,23 @@ impl Usage {
     }
 }
 
-/// The running figures of one usage id, in the shape of `stats.usage_to_metrics` (it serialises to that).
-///
-/// The sums go on for ever; the figures of single requests are kept for the newest
-/// [`LLM_REQUEST_FIGURES_MAX`].
+/// The running figures of one usage id: sums alone, so that they stay small however many requests there are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     model_name: String,
     accumulated_cost: f64,
     max_budget_per_task: Option<f64>,
     accumulated_token_usage: Tokens,
-    costs: VecDeque<Cost>,
-    response_latencies: VecDeque<Latency>,
-    token_usages: VecDeque<Tokens>,
+}
+
+/// The figures of one answered request, as they are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    usage_id: String,
+    cost: f64,
+    timestamp: f64,
+    latency: f64,
+    tokens: Tokens,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,20 +56,6 @@ struct Tokens {
     reasoning_tokens: u64,
     context_window: u64,
     per_turn_token: u64,
-    response_id: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Cost {
-    model: String,
-    cost: f64,
-    timestamp: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Latency {
-    model: String,
-    latency: f64,
     response_id: String,
 }
 
@@ -87,6 +74,27 @@ pub struct Spent {
     pub at: SystemTime,
 }
 
+impl Figures {
+    /// Those of a request of `model`; `window` is its context window, 0 where it is unknown.
+    #[must_use]
+    pub fn of(usage_id: &str, model: &str, spent: &Spent, window: u64) -> Self {
+        let at = spent.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            usage_id: usage_id.to_owned(),
+            cost: spent.cost,
+            timestamp: at.as_secs_f64(),
+            latency: spent.latency.as_secs_f64(),
+            tokens: Tokens::of(model, &spent.usage, window, &spent.response_id),
+        }
+    }
+
+    /// Whose request it was.
+    #[must_use]
+    pub fn usage_id(&self) -> &str {
+        &self.usage_id
+    }
+}
+
 impl Metrics {
     /// Figures of nothing yet, for the model of that name (as in the settings, with its prefix).
     #[must_use]
@@ -96,38 +104,15 @@ impl Metrics {
             accumulated_cost: 0.0,
             max_budget_per_task: None,
             accumulated_token_usage: Tokens::of(model, &Usage::default(), 0, ""),
-            costs: VecDeque::new(),
-            response_latencies: VecDeque::new(),
-            token_usages: VecDeque::new(),
         }
     }
 
     /// Adds one answered request; `window` is the model's context window, 0 where it is unknown.
     pub fn add(&mut self, spent: &Spent, window: u64) {
-        let model = self.model_name.as_str();
         let usage = &spent.usage;
         if spent.cost > 0.0 {
             self.accumulated_cost += spent.cost;
-            let cost = Cost {
-                model: model.to_owned(),
-                cost: spent.cost,
-                timestamp: spent
-                    .at
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default()
-                    .as_secs_f64(),
-            };
-            keep(&mut self.costs, cost);
         }
-        let latency = Latency {
-            model: model.to_owned(),
-            latency: spent.latency.as_secs_f64(),
-            response_id: spent.response_id.clone(),
-        };
-        let tokens = Tokens::of(model, usage, window, &spent.response_id);
-        keep(&mut self.response_latencies, latency);
-        keep(&mut self.token_usages, tokens);
-
         let sum = &mut self.accumulated_token_usage;
         sum.prompt_tokens = sum.prompt_tokens.saturating_add(usage.prompt);
         sum.completion_tokens = sum.completion_tokens.saturating_add(usage.completion);
@@ -150,23 +135,53 @@ impl Metrics {
         self.accumulated_token_usage.per_turn_token
     }
 
-    /// The same without the figures of single requests, as `stats` events carry it.
+    /// In the shape of `stats.usage_to_metrics`, with the figures of these requests.
     #[must_use]
-    pub fn brief(&self) -> impl Serialize {
-        #[derive(Serialize)]
-        struct Brief {
-            model_name: String,
-            accumulated_cost: f64,
-            max_budget_per_task: Option<f64>,
-            accumulated_token_usage: Tokens,
-        }
-        Brief {
-            model_name: self.model_name.clone(),
-            accumulated_cost: self.accumulated_cost,
-            max_budget_per_task: self.max_budget_per_task,
-            accumulated_token_usage: self.accumulated_token_usage.clone(),
+    pub fn with<'a>(&'a self, requests: &[&'a Figures]) -> impl Serialize + 'a {
+        let costly = requests.iter().filter(|request| request.cost > 0.0);
+        With {
+            sums: self,
+            costs: costly
+                .map(|request| Cost {
+                    model: &request.tokens.model,
+                    cost: request.cost,
+                    timestamp: request.timestamp,
+                })
+                .collect(),
+            response_latencies: requests
+                .iter()
+                .map(|request| Latency {
+                    model: &request.tokens.model,
+                    latency: request.latency,
+                    response_id: &request.tokens.response_id,
+                })
+                .collect(),
+            token_usages: requests.iter().map(|request| &request.tokens).collect(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct With<'a> {
+    #[serde(flatten)]
+    sums: &'a Metrics,
+    costs: Vec<Cost<'a>>,
+    response_latencies: Vec<Latency<'a>>,
+    token_usages: Vec<&'a Tokens>,
+}
+
+#[derive(Serialize)]
+struct Cost<'a> {
+    model: &'a str,
+    cost: f64,
+    timestamp: f64,
+}
+
+#[derive(Serialize)]
+struct Latency<'a> {
+    model: &'a str,
+    latency: f64,
+    response_id: &'a str,
 }
 
 impl Tokens {
@@ -183,13 +198,6 @@ impl Tokens {
             response_id: response_id.to_owned(),
         }
     }
-}
-
-fn keep<T>(list: &mut VecDeque<T>, newest: T) {
-    if list.len() == LLM_REQUEST_FIGURES_MAX {
-        list.pop_front();
-    }
-    list.push_back(newest);
 }
 
 #[cfg(test)]
@@ -214,10 +222,16 @@ mod tests {
     #[test]
     fn adds_up_as_the_contract_shows() {
         let mut metrics = Metrics::new("openai/gpt-4o");
-        metrics.add(&spent(20, 4, 0, 9e-5), 128_000);
-        metrics.add(&spent(1000, 100, 0, 0.0035), 128_000);
-        metrics.add(&spent(1000, 100, 400, 0.003), 128_000);
-        let json = serde_json::to_value(&metrics).unwrap();
+        let requests = [
+            spent(20, 4, 0, 9e-5),
+            spent(1000, 100, 0, 0.0035),
+            spent(1000, 100, 400, 0.003),
+        ];
+        let figures = requests.map(|request| {
+            metrics.add(&request, 128_000);
+            Figures::of("default", "openai/gpt-4o", &request, 128_000)
+        });
+        let json = serde_json::to_value(metrics.with(&figures.each_ref())).unwrap();
         assert!((metrics.cost() - 0.00659).abs() < 1e-12);
         assert_eq!(
             json["accumulated_token_usage"],
@@ -232,7 +246,7 @@ mod tests {
         );
         assert_eq!(json["response_latencies"][2]["latency"], 1.5);
         assert_eq!(json["token_usages"][2]["cache_read_tokens"], 400);
-        let brief = serde_json::to_value(metrics.brief()).unwrap();
+        let brief = serde_json::to_value(&metrics).unwrap();
         assert_eq!(
             brief["accumulated_token_usage"],
             json["accumulated_token_usage"]
@@ -243,22 +257,13 @@ mod tests {
     #[test]
     fn what_costs_nothing_leaves_no_cost() {
         let mut metrics = Metrics::new("made-up");
-        metrics.add(&spent(20, 4, 0, 0.0), 0);
-        let json = serde_json::to_value(&metrics).unwrap();
+        let request = spent(20, 4, 0, 0.0);
+        metrics.add(&request, 0);
+        let figures = Figures::of("default", "made-up", &request, 0);
+        let json = serde_json::to_value(metrics.with(&[&figures])).unwrap();
         assert_eq!(json["costs"], serde_json::json!([]));
         assert_eq!(json["token_usages"].as_array().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn keeps_a_bounded_number_of_requests() {
-        let mut metrics = Metrics::new("m");
-        for _ in 0..LLM_REQUEST_FIGURES_MAX + 3 {
-            metrics.add(&spent(1, 1, 0, 1.0), 0);
-        }
-        assert_eq!(metrics.costs.len(), LLM_REQUEST_FIGURES_MAX);
-        assert_eq!(
-            metrics.accumulated_token_usage.prompt_tokens,
-            LLM_REQUEST_FIGURES_MAX as u64 + 3
-        );
+        let again = serde_json::to_vec(&figures).unwrap();
+        assert_eq!(serde_json::from_slice::<Figures>(&again).unwrap(), figures);
     }
 }

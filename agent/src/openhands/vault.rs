@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use strongroom_vault::audit::{Event, Operation, Verdict, Who};
 use strongroom_vault::{
     Error, Expect, Metadata, Name, Namespace, Plaintext, Put, Transaction, Vault,
     limits::TRANSACTION_OPERATIONS_MAX,
@@ -86,12 +87,13 @@ impl From<Error> for FillError {
     }
 }
 
-/// Puts a state into `vault` in one transaction, so that a crash leaves all of it or nothing.
+/// Puts a state into `vault` in one transaction, so that a crash leaves all of it or nothing; the audit trail says
+/// that `who` did it.
 ///
 /// # Errors
 /// [`FillError`]; nothing was changed then.
-pub fn fill(vault: &Vault, state: State, existing: Existing) -> Result<(), FillError> {
-    fill_with(vault, state, existing, None)
+pub fn fill(vault: &Vault, state: State, existing: Existing, who: &Who) -> Result<(), FillError> {
+    fill_with(vault, state, existing, who, None)
 }
 
 /// As [`fill`]; a running server masks all of it beforehand.
@@ -99,6 +101,7 @@ fn fill_with(
     vault: &Vault,
     state: State,
     existing: Existing,
+    who: &Who,
     running: Option<&Store>,
 ) -> Result<(), FillError> {
     let (spaces, secrets, versions) = (
@@ -160,7 +163,8 @@ fn fill_with(
     if let Some(store) = running {
         store.expect(&changes).map_err(FillError::Mask)?;
     }
-    vault.commit(spaces.with_changes(transaction, changes)?)?;
+    let transaction = spaces.with_changes(transaction, changes)?;
+    vault.commit(transaction.by(who))?;
     Ok(())
 }
 
@@ -202,21 +206,37 @@ fn already_there(
 ///
 /// # Errors
 /// As [`fill`].
-pub fn fill_store(store: &Store, state: State, existing: Existing) -> Result<(), FillError> {
+pub fn fill_store(
+    store: &Store,
+    state: State,
+    existing: Existing,
+    who: &Who,
+) -> Result<(), FillError> {
     let turn = store.hold();
-    let filled = fill_with(store.vault(), state, existing, Some(store));
+    let filled = fill_with(store.vault(), state, existing, who, Some(store));
     store.forget();
     drop(turn);
     filled
 }
 
-/// Everything that a state directory would hold, between two changes of the settings.
+/// Everything that a state directory would hold, between two changes of the settings; the audit trail says that `who`
+/// took it out.
 ///
 /// # Errors
 /// When something cannot be read.
-pub fn state(store: &Store) -> Result<State, FillError> {
+pub fn state(store: &Store, who: &Who) -> Result<State, FillError> {
     let _turn = store.hold();
     let vault = store.vault();
+    let noted = |namespace: &Namespace, name: &Name, version: Option<u64>| {
+        vault.note(&Event {
+            who,
+            operation: Operation::Export,
+            namespace: Some(namespace),
+            name: Some(name),
+            version,
+            verdict: Verdict::Done,
+        })
+    };
     let (spaces, secrets, versions) = (
         Spaces::new()?,
         Namespace::new(SECRETS)?,
@@ -234,6 +254,7 @@ pub fn state(store: &Store) -> Result<State, FillError> {
         let Some(value) = vault.value(&secrets, &record.name)? else {
             continue;
         };
+        noted(&secrets, &record.name, Some(value.version))?;
         let name = record.name.as_str().to_owned();
         custom.push(CustomSecret {
             value: Some(value.bytes).filter(|value| !value.is_empty()),
@@ -248,6 +269,7 @@ pub fn state(store: &Store) -> Result<State, FillError> {
             let Some(value) = vault.value(spaces.of(kind), &record.name)? else {
                 continue;
             };
+            noted(spaces.of(kind), &record.name, Some(value.version))?;
             profiles.push(Profile {
                 kind,
                 name: record.name.as_str().to_owned(),
@@ -257,11 +279,11 @@ pub fn state(store: &Store) -> Result<State, FillError> {
     }
     let stored = vault.describe(&spaces.settings, &spaces.name)?.is_some();
     let settings = match stored {
-        true => Some(
-            store
-                .read(|desk| desk.settings())
-                .map_err(|_| FillError::Unreadable)?,
-        ),
+        true => {
+            noted(&spaces.settings, &spaces.name, None)?;
+            let settings = store.read(|desk| desk.settings());
+            Some(settings.map_err(|_| FillError::Unreadable)?)
+        }
         false => None,
     };
     Ok(State {

@@ -61,6 +61,14 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// In whose name a secret of the vault is read.
+    pub(super) fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Vault { holder, .. } | Self::Own { holder, .. } => Some(holder),
+            Self::Static | Self::Foreign { .. } => None,
+        }
+    }
+
     /// What the bytes of a kept source say; `name` is the source's, for errors.
     pub(super) fn of(name: &str, kept: &Plaintext) -> Result<Self, Error> {
         let damaged = || Error::Damaged {

@@ -66,7 +66,7 @@ impl Stage {
     }
 
     fn secrets(&self) -> Secrets {
-        Secrets::open(&self.place, &self.resolver).unwrap()
+        Secrets::open(&self.place, "1", &self.resolver).unwrap()
     }
 
     fn put(&self, name: &str, value: &str) {
@@ -103,7 +103,7 @@ fn set(secrets: &Secrets, name: &str, source: Source) -> Result<(), Error> {
 }
 
 async fn value(secrets: &Secrets, name: &str) -> Result<Option<String>, Error> {
-    let value = secrets.value(name).await?;
+    let value = secrets.value(name, "test").await?;
     Ok(value.map(|value| String::from_utf8_lossy(value.expose()).into_owned()))
 }
 
@@ -140,7 +140,7 @@ async fn every_kind_gives_its_value_masked() {
         assert_eq!(value(&secrets, name).await.unwrap(), None, "{name}");
     }
     let names: Vec<String> = ["LOOKED_UP", "NOBODY", "FIXED"].map(str::to_owned).into();
-    let values = secrets.values(&names).await;
+    let values = secrets.values(&names, "test").await;
     let lengths = values
         .iter()
         .map(|value| value.as_ref().unwrap().as_ref().map(Plaintext::len));
@@ -346,7 +346,7 @@ fn a_command_gets_the_names_that_occur_in_it_in_any_case() {
 async fn one_conversation_does_not_know_the_values_of_another() {
     let stage = Stage::new();
     let (one, place) = (stage.secrets(), Namespace::new("conversation/2").unwrap());
-    let other = Secrets::open(&place, &stage.resolver).unwrap();
+    let other = Secrets::open(&place, "2", &stage.resolver).unwrap();
     set(&one, "A", fixed("only-of-the-first")).unwrap();
     assert!(hides(&one, "only-of-the-first") && !hides(&other, "only-of-the-first"));
     assert!(other.list().is_empty());
@@ -380,7 +380,11 @@ async fn a_stuck_source_delays_nobody_else() {
     secrets.set(settings, &first()).unwrap();
     let stuck = tokio::spawn({
         let secrets = secrets.clone();
-        async move { secrets.values(&["STUCK".to_owned(), "S1".to_owned()]).await }
+        async move {
+            secrets
+                .values(&["STUCK".to_owned(), "S1".to_owned()], "test")
+                .await
+        }
     });
     let (_connection, _) = timeout(Duration::from_secs(30), silent.accept())
         .await
@@ -416,4 +420,45 @@ async fn a_foreign_value_is_masked_once_it_was_used() {
     assert_eq!(found.as_deref(), Some("a-foreign-value\n"));
     assert!(hides(&secrets, "a-foreign-value"));
     assert!(served.await.unwrap().contains("X-Token: b34r3r\r\n"));
+}
+
+/// `operation name verdict who tool` of each entry, oldest first.
+fn trail(vault: &Vault) -> Vec<String> {
+    use strongroom_vault::audit::{Filter, Order};
+    let page = vault.accesses(&Filter::default(), Order::OldestFirst, None, 100);
+    let told = page.unwrap().entries.into_iter().map(|one| {
+        assert_eq!(one.who.conversation(), Some("1"));
+        let (name, who) = (one.name.unwrap(), one.who.name().to_owned());
+        let tool = one.who.tool().unwrap();
+        format!("{} {name} {} {who} {tool}", one.operation, one.verdict)
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn whoever_uses_a_source_is_in_the_audit_trail_with_what_came_of_it() {
+    let stage = Stage::new();
+    let secrets = stage.secrets();
+    set(&secrets, "OWN", own("TOKEN", Some(KEY))).unwrap();
+    set(&secrets, "NO", own("FORBIDDEN", Some(KEY))).unwrap();
+    set(&secrets, "FIXED", fixed("fixed-value-19c2")).unwrap();
+    assert!(secrets.value("OWN", "think").await.is_err());
+    stage.put("TOKEN", VALUE);
+    let names = ["OWN", "NO", "FIXED"].map(str::to_owned);
+    let values = secrets.values(&names, "terminal").await;
+    assert!(values[0].is_ok() && values[1].is_err() && values[2].is_ok());
+    secrets.skipped("FIXED", "terminal").await;
+    secrets.remove("FIXED").unwrap();
+    let expected = [
+        "write OWN done key:first set",
+        "write NO done key:first set",
+        "write FIXED done key:first set",
+        "lookup TOKEN absent key:first think",
+        "inject TOKEN done key:first terminal",
+        "inject FORBIDDEN refused key:first terminal",
+        "inject FIXED done server terminal",
+        "inject FIXED failed server terminal",
+        "delete FIXED done server remove",
+    ];
+    assert_eq!(trail(&stage.vault), expected);
 }

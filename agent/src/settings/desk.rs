@@ -96,6 +96,8 @@ pub struct Desk<'a> {
     revision: Option<i64>,
     /// Of the call that is running.
     pending: BTreeMap<Place, Option<Plaintext>>,
+    /// What the last calls changed, for the audit trail.
+    touched: Vec<(Place, bool)>,
 }
 
 impl<'a> Desk<'a> {
@@ -109,7 +111,13 @@ impl<'a> Desk<'a> {
             patched: None,
             revision: None,
             pending: BTreeMap::new(),
+            touched: Vec::new(),
         }
+    }
+
+    /// What was changed since this was last asked, and whether it is still there.
+    pub(crate) fn touched(&mut self) -> Vec<(Place, bool)> {
+        std::mem::take(&mut self.touched)
     }
 
     /// What the calls at this desk changed, to be stored all or nothing.
@@ -159,6 +167,9 @@ impl<'a> Desk<'a> {
                 if self.pending.contains_key(&Place::Settings) {
                     self.patched = None;
                 }
+                let touched = self.pending.iter();
+                let touched = touched.map(|(place, record)| (place.clone(), record.is_some()));
+                self.touched.extend(touched);
                 self.staged.append(&mut self.pending);
                 Ok(done)
             }
@@ -201,6 +212,7 @@ impl<'a> Desk<'a> {
                 let done = apply(patch, &mut settings);
                 settings.revision += 1;
                 self.revision = Some(settings.revision);
+                self.touched.push((Place::Settings, true));
                 Ok((done, self.patched.insert(settings)))
             }
             Err(error) => {

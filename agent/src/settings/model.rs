@@ -3,7 +3,7 @@
 
 use super::field::{Field, Reading, Rule};
 use super::secret::View;
-use crate::json::{Json, Object};
+use crate::json::{Json, Key, Object};
 
 /// What an object does with members that it does not know.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) fn read_member<T: Field>(
 
 /// Adds a member to what is shown; a lean object leaves out nulls and empty maps.
 pub(crate) fn show_member<T: Field>(
-    name: &str,
+    name: &'static str,
     value: &T,
     lean: bool,
     view: &View<'_>,
@@ -76,7 +76,7 @@ pub(crate) fn show_member<T: Field>(
     let shown = value.show(view);
     let nothing = shown.is_null() || shown.as_object().is_some_and(Object::is_empty);
     if !(lean && nothing) {
-        into.insert(name, shown);
+        into.set(Key::Ours(name), shown);
     }
 }
 

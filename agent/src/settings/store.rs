@@ -4,15 +4,17 @@
 //! all their changes in one durable commit, and wakes each caller with its own answer. So a lone PATCH costs
 //! one commit and no hand-over, and sixteen at once cost one commit too.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction, Vault};
+use strongroom_vault::audit::{Event, Operation, Verdict, Who};
+use strongroom_vault::{Plaintext, Transaction, Vault};
 
-use super::desk::{Change, Desk, Place, ProfileKind, Shelf, ShelfError};
+use super::desk::{Change, Desk, Place, ShelfError};
 use super::masks::{Masks, each_version};
 use super::{Expose, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
@@ -20,61 +22,10 @@ use crate::lender::Lender;
 use crate::limits::SETTINGS_CALLS_MAX;
 use crate::openhands::{self, ExportError, ImportError, Report, State};
 
-/// Where the parts lie in the vault.
-pub(crate) struct Spaces {
-    pub(crate) settings: Namespace,
-    pub(crate) llm: Namespace,
-    pub(crate) agent: Namespace,
-    pub(crate) meta: Namespace,
-    /// The one record in `settings`.
-    pub(crate) name: Name,
-}
+mod spaces;
 
-impl Spaces {
-    pub(crate) fn new() -> Result<Self, strongroom_vault::Error> {
-        Ok(Self {
-            settings: Namespace::new("settings")?,
-            llm: Namespace::new("llm-profiles")?,
-            agent: Namespace::new("agent-profiles")?,
-            meta: Namespace::new("meta-profiles")?,
-            name: Name::new("settings")?,
-        })
-    }
-
-    pub(crate) fn of(&self, kind: ProfileKind) -> &Namespace {
-        match kind {
-            ProfileKind::Llm => &self.llm,
-            ProfileKind::Agent => &self.agent,
-            ProfileKind::Meta => &self.meta,
-        }
-    }
-
-    pub(crate) fn place(
-        &self,
-        place: &Place,
-    ) -> Result<(&Namespace, Name), strongroom_vault::Error> {
-        Ok(match place {
-            Place::Settings => (&self.settings, self.name.clone()),
-            Place::Profile(kind, name) => (self.of(*kind), Name::new(name)?),
-        })
-    }
-
-    /// `transaction` and the changes.
-    pub(crate) fn with_changes(
-        &self,
-        mut transaction: Transaction,
-        changes: Vec<Change>,
-    ) -> Result<Transaction, strongroom_vault::Error> {
-        for change in changes {
-            let (space, name) = self.place(&change.place)?;
-            transaction = match change.content {
-                Some(content) => transaction.put(space, &name, Put::of(content)),
-                None => transaction.delete(space, &name, Expect::Any),
-            };
-        }
-        Ok(transaction)
-    }
-}
+pub(crate) use spaces::Spaces;
+use spaces::VaultShelf;
 
 /// See the module.
 pub struct Store {
@@ -98,8 +49,14 @@ struct Queue {
     led: bool,
 }
 
+/// A call with its caller.
+struct Job {
+    who: Who,
+    call: Work,
+}
+
 /// A call that gives its answer once it is known whether its changes were stored.
-type Job = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
+type Work = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
 type Finish = Box<dyn FnOnce(Option<&Failure>) + Send>;
 /// Why changes were not stored: of the vault, or of the masks.
 type Failure = Arc<dyn std::error::Error + Send + Sync>;
@@ -220,17 +177,33 @@ impl Store {
         self.with_site(|site| masks.learn_all(&shelf.vault, &shelf.spaces, site))
     }
 
-    /// All secrets of the settings and profiles, in all versions that the vault keeps: for a redactor elsewhere.
+    /// All secrets of the settings and profiles, in all versions that the vault keeps: for a redactor elsewhere. The
+    /// audit trail says of each record with secrets that `who` read it.
     ///
     /// # Errors
-    /// When the vault cannot be read.
-    pub fn credentials(&self) -> Result<Vec<Plaintext>, strongroom_vault::Error> {
-        let (shelf, mut found) = (&self.shelf, Vec::new());
+    /// When the vault cannot be read, or the entries not be written.
+    pub fn credentials(&self, who: &Who) -> Result<Vec<Plaintext>, strongroom_vault::Error> {
+        let VaultShelf { vault, spaces } = &self.shelf;
+        let (mut found, mut places) = (Vec::new(), BTreeSet::new());
         self.with_site(|site| {
-            each_version(&shelf.vault, &shelf.spaces, site, &mut |_, secrets| {
+            each_version(vault, spaces, site, &mut |place, secrets| {
+                if !secrets.is_empty() {
+                    places.insert(place.clone());
+                }
                 found.extend(secrets);
             })
         })?;
+        for place in places {
+            let (space, name) = spaces.place(&place)?;
+            vault.note(&Event {
+                who,
+                operation: Operation::Read,
+                namespace: Some(space),
+                name: Some(&name),
+                version: None,
+                verdict: Verdict::Done,
+            })?;
+        }
         Ok(found)
     }
 
@@ -285,13 +258,25 @@ impl Store {
         Ok(shown)
     }
 
-    /// Runs a call that may change something. On return its changes are on disk.
+    /// As [`change_by`](Self::change_by), by this program itself.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn change<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
+    ) -> Result<T, SettingsError> {
+        self.change_by(Who::server(), call)
+    }
+
+    /// Runs a call of `who` that may change something. On return its changes are on disk, and in the audit trail.
     ///
     /// # Errors
     /// Those of the call; [`SettingsError::Busy`] when too many wait; [`SettingsError::Shelf`] when the changes
     /// could not be stored.
-    pub fn change<T: Send + 'static>(
+    pub fn change_by<T: Send + 'static>(
         &self,
+        who: Who,
         call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
     ) -> Result<T, SettingsError> {
         let slot = Arc::new(Slot::new(None));
@@ -299,7 +284,7 @@ impl Store {
             slot: Some(slot.clone()),
             owner: thread::current(),
         };
-        let job: Job = Box::new(move |desk| {
+        let call: Work = Box::new(move |desk| {
             let answer = call(desk);
             Box::new(move |failure| {
                 owed.give(|| match (answer, failure) {
@@ -313,6 +298,7 @@ impl Store {
             if queue.waiting.len() >= SETTINGS_CALLS_MAX {
                 return Err(SettingsError::Busy);
             }
+            let job = Job { who, call };
             queue.waiting.push((job, thread::current()));
         }
         loop {
@@ -332,28 +318,45 @@ impl Store {
     }
 
     fn run(&self, jobs: Vec<(Job, Thread)>) {
+        let mut touched = Vec::new();
         let (finishes, changes) = self.with_site(|site| {
             let mut desk = Desk::new(&self.shelf, site);
-            let finishes: Vec<Finish> = jobs.into_iter().map(|(job, _)| job(&mut desk)).collect();
+            let mut finishes: Vec<Finish> = Vec::with_capacity(jobs.len());
+            for (Job { who, call }, _) in jobs {
+                finishes.push(call(&mut desk));
+                let places = desk.touched().into_iter();
+                touched.extend(places.map(|(place, kept)| (who.clone(), place, kept)));
+            }
             (finishes, desk.changes())
         });
         let failure = if changes.is_empty() {
             None
         } else {
-            self.commit(changes).err()
+            self.commit(changes, touched).err()
         };
         for finish in finishes {
             finish(failure.as_ref());
         }
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), Failure> {
+    fn commit(
+        &self,
+        changes: Vec<Change>,
+        touched: Vec<(Who, Place, bool)>,
+    ) -> Result<(), Failure> {
         self.expect(&changes).map_err(failed)?;
-        let transaction = self
-            .shelf
-            .spaces
-            .with_changes(Transaction::new(), changes)
-            .map_err(failed)?;
+        let spaces = &self.shelf.spaces;
+        let transaction = spaces.with_changes(Transaction::new(), changes);
+        let mut transaction = transaction.map_err(failed)?;
+        for (who, place, kept) in touched {
+            let (space, name) = spaces.place(&place).map_err(failed)?;
+            let operation = if kept {
+                Operation::Write
+            } else {
+                Operation::Delete
+            };
+            transaction = transaction.audit(&who, operation, space, &name);
+        }
         let stored = self.shelf.vault.commit(transaction);
         let mut kept = lock(&self.masked.kept);
         self.masked.generation.fetch_add(1, Ordering::AcqRel);
@@ -416,33 +419,6 @@ impl Shown {
 /// the cache are replaced whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The vault as a shelf.
-struct VaultShelf {
-    vault: Vault,
-    spaces: Spaces,
-}
-
-impl Shelf for VaultShelf {
-    fn load(&self, place: &Place) -> Result<Option<Plaintext>, ShelfError> {
-        let (space, name) = self.spaces.place(place).map_err(ShelfError::new)?;
-        let value = self.vault.value(space, &name).map_err(ShelfError::new)?;
-        Ok(value.map(|value| value.bytes))
-    }
-
-    fn names(&self, kind: ProfileKind) -> Result<Vec<String>, ShelfError> {
-        let most = strongroom_vault::limits::PAGE_ENTRIES_MAX;
-        let page = self
-            .vault
-            .list(self.spaces.of(kind), None, most)
-            .map_err(ShelfError::new)?;
-        Ok(page
-            .records
-            .into_iter()
-            .map(|record| record.name.as_str().to_owned())
-            .collect())
-    }
 }
 
 /// The time as an agent is told it: UTC, six digits, `Z`.

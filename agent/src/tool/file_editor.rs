@@ -119,7 +119,7 @@ impl Done {
 type Outcome<T> = Result<T, String>;
 
 impl FileEditor {
-    /// An editor that refuses `setup.hidden`.
+    /// An editor that stays within `setup.bounds`.
     #[must_use]
     pub fn new(setup: &Setup) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl FileEditor {
         if action.command == EditCommand::Create {
             return self.create(path, action);
         }
-        let place = Place::existing(path, &self.setup.hidden)?;
+        let place = Place::existing(path, &self.setup.bounds)?;
         if place.is_directory() {
             if action.command != EditCommand::View {
                 return Err(format!(
@@ -169,11 +169,11 @@ impl FileEditor {
     }
 
     fn create(&mut self, path: &str, action: &FileEditorAction) -> Outcome<Done> {
+        let place = Place::new(path, &self.setup.bounds)?;
         if place::is_taken(path)? {
             return Err(exists(path));
         }
         let content = required(&action.file_text, "file_text", "create")?;
-        let place = Place::new(path, &self.setup.hidden)?;
         Text::utf8(content).write(path, &place)?;
         self.undo.created(place.file(), content);
         Ok(Done {

@@ -80,7 +80,7 @@ pub(crate) mod testing {
 
     use super::*;
     use crate::isolate::Guard;
-    use crate::tool::Setup;
+    use crate::tool::{Bounds, Setup};
 
     /// Hides these values.
     pub(crate) struct Hiding(pub(crate) Vec<&'static [u8]>);
@@ -153,7 +153,7 @@ pub(crate) mod testing {
             working_dir: directory.to_owned(),
             environment: Vec::new(),
             guard: Guard::off(),
-            hidden: Vec::new(),
+            bounds: Bounds::default(),
             masks: Arc::new(Hiding(values)),
             output_dir: None,
         }

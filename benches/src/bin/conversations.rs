@@ -23,6 +23,8 @@ const FEW_EVENTS: usize = 100;
 const SOME_EVENTS: usize = 1_000;
 const MANY_EVENTS: usize = 10_000;
 const IDLE: usize = 100;
+/// Conversations with a long log.
+const LONG: usize = 3;
 /// What building a request's body may take, in bytes per second.
 const BODY_RATE: f64 = 100e6;
 /// The message to which the model says something without running anything.
@@ -220,20 +222,18 @@ fn crowd(side: &Side, turns: usize) -> Result<(f64, f64)> {
 fn share_of_a_turn(report: &mut Report, ours: &Side, model: &Model) -> Result<()> {
     let mut some = ours.with_events(SOME_EVENTS)?;
     let mut many = ours.with_events(MANY_EVENTS)?;
+    for talk in [&mut some, &mut many] {
+        // The first one reads the log.
+        talk.turn(ONLY_TALK)?;
+    }
     let count = report.setting.count(20);
-    let share = |talk: &mut Talk| {
-        let shares = (0..count).map(|_| {
-            let (before, begun) = (model.load(), Instant::now());
-            talk.turn(ONLY_TALK)?;
-            let (after, took) = (model.load(), begun.elapsed());
-            let body = (after.bytes - before.bytes) as f64 / BODY_RATE;
-            Ok((took - (after.time - before.time)).as_secs_f64() - body)
-        });
-        Ok(Spread::of(shares.collect::<Result<Vec<_>>>()?).median())
-    };
+    let [mut some_turns, mut many_turns] = [Turns::default(), Turns::default()];
     let [some, many] = interleave(
         report.setting.rounds(),
-        [&mut || share(&mut some), &mut || share(&mut many)],
+        [
+            &mut || some_turns.play(count, ours, model, &mut some),
+            &mut || many_turns.play(count, ours, model, &mut many),
+        ],
     )?;
     report.table(
         "our own share of a turn",
@@ -254,7 +254,47 @@ fn share_of_a_turn(report: &mut Report, ours: &Side, model: &Model) -> Result<()
     );
     let what = format!("{MANY_EVENTS} events, over {SOME_EVENTS}");
     report.figure(&what, &many.over(&some), "", Bar::AtMost(1.5));
+    for (turns, events) in [(&some_turns, SOME_EVENTS), (&many_turns, MANY_EVENTS)] {
+        let whole = Spread::of(turns.whole.iter().copied()).median() * 1e3;
+        report.note(&format!("  {whole:.2} ms with the body, {}", at(events)));
+    }
+    // By processor time, which the disk does not touch; sending the body is in it.
+    let rate = (many_turns.bytes - some_turns.bytes) / (many_turns.cpu - some_turns.cpu);
+    report.single(
+        "building and sending a request's body, MB per second of processor",
+        rate / 1e6,
+        "",
+        Bar::AtLeast(BODY_RATE / 1e6),
+    );
     Ok(())
+}
+
+/// Turns that were played: each without the model, and what all of them took.
+#[derive(Default)]
+struct Turns {
+    whole: Vec<f64>,
+    bytes: f64,
+    cpu: f64,
+}
+
+impl Turns {
+    /// Our share of a turn: the median of so many.
+    fn play(&mut self, count: usize, ours: &Side, model: &Model, talk: &mut Talk) -> Result<f64> {
+        let cpu = ours.server.processor_seconds()?;
+        let mut shares = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (before, begun) = (model.load(), Instant::now());
+            talk.turn(ONLY_TALK)?;
+            let (after, took) = (model.load(), begun.elapsed());
+            let whole = (took - (after.time - before.time)).as_secs_f64();
+            let bytes = (after.bytes - before.bytes) as f64;
+            shares.push(whole - bytes / BODY_RATE);
+            self.whole.push(whole);
+            self.bytes += bytes;
+        }
+        self.cpu += ours.server.processor_seconds()? - cpu;
+        Ok(Spread::of(shares).median())
+    }
 }
 
 fn pages(report: &mut Report, ours: &Side) -> Result<()> {
@@ -301,15 +341,15 @@ fn frames(report: &mut Report, ours: &Side) -> Result<()> {
         }
         Ok(())
     });
-    let mut late = Vec::with_capacity(count);
+    let (mut late, mut whole) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for _ in 0..count {
+        let asked = Instant::now();
         api.say(&id, "hello", false)?;
         let durable = Instant::now();
-        late.push(
-            hear.recv()?
-                .saturating_duration_since(durable)
-                .as_secs_f64(),
-        );
+        let heard = hear.recv()?;
+        // It may well come before the answer.
+        late.push(heard.saturating_duration_since(durable).as_secs_f64());
+        whole.push((heard - asked).as_secs_f64());
     }
     listener.join().map_err(|_| "the listener panicked")??;
     report.table(
@@ -322,6 +362,13 @@ fn frames(report: &mut Report, ours: &Side) -> Result<()> {
         &late,
         "ms",
         Bar::AtMost(5.0),
+    );
+    let whole = Spread::of(whole).scaled(1e3);
+    report.figure(
+        "from the request to the frame, the disk included",
+        &whole,
+        "ms",
+        Bar::None,
     );
     Ok(())
 }
@@ -342,6 +389,21 @@ fn idle(report: &mut Report, ours: &Side) -> Result<()> {
         each / 1024.0,
         "KiB",
         Bar::AtMost(1024.0),
+    );
+    let mut long = Vec::new();
+    for _ in 0..LONG {
+        long.push(ours.with_events(MANY_EVENTS)?);
+    }
+    let before = ours.server.resident_bytes()?;
+    for talk in &mut long {
+        talk.turn(ONLY_TALK)?;
+    }
+    let each = (ours.server.resident_bytes()? - before) / LONG as f64;
+    report.single(
+        &format!("the history of {MANY_EVENTS} events, kept for the next turn"),
+        each / 1024.0,
+        "KiB",
+        Bar::None,
     );
     Ok(())
 }

@@ -73,7 +73,7 @@ fn compare(report: &mut Report, title: &str, vault: &Vault) -> Result<()> {
         lookup: Lookup::new(options, Network::system())?,
         rights: Box::new(Everything),
     });
-    let secrets = Secrets::open(&Namespace::new("conversation/bench")?, &resolver)?;
+    let secrets = Secrets::open(&Namespace::new("conversation/bench")?, "bench", &resolver)?;
     secrets.set(settings, &Holder::Local)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let reads = report.setting.count(READS);
@@ -92,7 +92,7 @@ fn compare(report: &mut Report, title: &str, vault: &Vault) -> Result<()> {
     let mut looked_up = || {
         mean_on_cpu(reads, || {
             let value = runtime
-                .block_on(secrets.value(next()?.as_str()))?
+                .block_on(secrets.value(next()?.as_str(), "bench"))?
                 .ok_or("it is there")?;
             std::hint::black_box(&value);
             Ok(())

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hyper::Method;
-use strongroom_vault::{Error, Plaintext, Vault};
+use strongroom_vault::{Error, Plaintext, Vault, audit};
 use tokio::io::duplex;
 use tokio::runtime::{Builder, Runtime};
 
@@ -74,7 +74,13 @@ async fn within(config: Config, vault: Vault) -> Result<Client, Failure> {
     let state = server::state(config, nowhere, vault).map_err(Failure::Bind)?;
     let (ours, theirs) = duplex(PIPE_BYTES);
     tokio::spawn(async move {
-        connection::run(theirs, Peer::Owner, state, Arc::new(Stop::default())).await;
+        connection::run(
+            theirs,
+            (Peer::Owner, audit::Peer::Here),
+            state,
+            Arc::new(Stop::default()),
+        )
+        .await;
     });
     Client::over(ours).await.map_err(Failure::Client)
 }

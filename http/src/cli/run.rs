@@ -20,6 +20,7 @@ use strongroom_agent::isolate::{Availability, Guard, Isolation};
 use strongroom_agent::lender::{Lender, NAMESPACE};
 use strongroom_agent::redact::{Redactor, ValueId};
 use strongroom_agent::settings::Store;
+use strongroom_vault::audit::{Event, Operation, Verdict, Who};
 use strongroom_vault::{Error as VaultError, Name, Plaintext, Vault};
 
 use self::relay::Streams;
@@ -28,6 +29,7 @@ use super::{Failure, Place, secret};
 use crate::client::ClientError;
 use crate::config::{self, Environment};
 use crate::harden;
+use crate::routes::secrets::PURPOSE;
 use crate::server::Config;
 use crate::several;
 
@@ -162,15 +164,31 @@ fn from_vault(vault: &Vault, arguments: &Arguments) -> Result<Given, Failure> {
         .list()?
         .into_iter()
         .map(|record| record.name.as_str().to_owned());
-    choose(
+    let who = Who::owner().with("run");
+    let given = choose(
         arguments,
         &names.collect::<Vec<_>>(),
         lender.redactor(),
         |name| {
-            let value = lender.value(&Name::new(name)?)?;
+            let record = Name::new(name)?;
+            let value = lender.value(&record)?;
+            vault.note(&Event {
+                who: &who,
+                operation: Operation::Inject,
+                namespace: Some(lender.namespace()),
+                name: Some(&record),
+                version: value.as_ref().map(|value| value.version),
+                verdict: match &value {
+                    Some(_) => Verdict::Done,
+                    None => Verdict::Absent,
+                },
+            })?;
             value.map(|value| value.bytes).ok_or_else(|| absent(name))
         },
-    )
+    )?;
+    // CMD does not start before it is on disk that it has them.
+    vault.flush_audit()?;
+    Ok(given)
 }
 
 fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> {
@@ -195,7 +213,8 @@ fn from_server(mut road: Road, arguments: &Arguments) -> Result<Given, Failure> 
         }
     }
     let learnt = |name: &str| -> Result<Plaintext, Failure> {
-        let answered = road.ask(Method::GET, &secret::path(name), None)?;
+        let path = format!("{}?{PURPOSE}=run", secret::path(name));
+        let answered = road.ask(Method::GET, &path, None)?;
         let value = Plaintext::copy_of(&answered.body);
         learn(NAMESPACE, name, &value)?;
         Ok(value)
@@ -248,6 +267,6 @@ fn absent(name: &str) -> Failure {
     Failure::Absent(name.to_owned())
 }
 
-fn warn(text: &str) {
+pub(super) fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "strongroom: {text}");
 }

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 
 use super::takeover::TakeOver;
 use super::{Failure, Open, Place, say};
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, Trail};
 use crate::harden::harden;
 use crate::limits::{POOL_IDLE_SECONDS, POOL_THREADS_MAX};
 use crate::server::Server;
@@ -40,6 +40,8 @@ pub(super) struct Arguments {
     lookup_deny_private: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    trail: Trail,
     #[command(flatten)]
     foreign: Foreign,
 }
@@ -106,11 +108,12 @@ pub(super) fn run(arguments: &Arguments, mut env: Environment) -> Result<(), Fai
     let isolation = config.guard.availability();
     // A key that can't be had leaves the directory as it was.
     let unlock = arguments.place.unlock(&mut env)?;
+    let options = config::vault_options(&arguments.trail, &env)?;
     drop(env);
     if found.is_some() {
         TakeOver::begin(&dir)?;
     }
-    let open = Open::at(dir, &unlock)?;
+    let open = Open::at(dir, &unlock, &options)?;
     let report = found.map(|found| found.finish(&open)).transpose()?;
     let served = runtime.block_on(async {
         let stopped =

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use strongroom_agent::openhands::{Existing, Report, State, fill, import, is_state_directory};
 use strongroom_agent::settings::{Site, now};
+use strongroom_vault::audit::Who;
 
 use super::{Failure, Open};
 use crate::server::Config;
@@ -60,7 +61,8 @@ impl TakeOver {
 
     /// Fills the vault, which makes the mark needless.
     pub(super) fn finish(self, open: &Open) -> Result<Report, Failure> {
-        fill(&open.vault, self.state, Existing::Replaced).map_err(Failure::Fill)?;
+        let who = Who::owner().with("import");
+        fill(&open.vault, self.state, Existing::Replaced, &who).map_err(Failure::Fill)?;
         let removed = fs::remove_file(open.dir.join(MARK)).and_then(|()| sync(&open.dir));
         removed.map_err(failed)?;
         Ok(self.report)

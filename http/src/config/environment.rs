@@ -45,6 +45,8 @@ const VARIABLES: &[(&str, bool)] = &[
     ("STRONGROOM_LOOKUP_DENY_PRIVATE", false),
     ("OPENHANDS_BUILD_GIT_SHA", false),
     ("OPENHANDS_BUILD_GIT_REF", false),
+    ("STRONGROOM_AUDIT", false),
+    ("STRONGROOM_AUDIT_MAX_MIB", false),
     ("XDG_DATA_HOME", false),
     ("HOME", false),
 ];

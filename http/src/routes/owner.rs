@@ -1,13 +1,17 @@
 //! What only the owner of the data may ask for: the commands on the vault as a whole.
 
 use strongroom_agent::json::{Json, Object};
-use strongroom_vault::Name;
+use strongroom_vault::audit::Operation;
+use strongroom_vault::{Error as VaultError, Name};
 
 use crate::call::Call;
 use crate::error::{Error, Refusal};
 use crate::reply::{self, Reply};
 use crate::several;
 use crate::transfer::Order;
+
+/// What the audit trail names as the tool where values are read to be masked by another process.
+const MASKING: &str = "mask";
 
 /// `GET /local/verify`: reads everything; `{"clean": BOOL, "report": TEXT}`.
 pub async fn verify(call: Call) -> Result<Reply, Error> {
@@ -32,7 +36,8 @@ pub async fn transfer(mut call: Call) -> Result<Reply, Error> {
     let order = body.as_ref().and_then(|(json, _)| Order::read(json));
     let order = order.ok_or(Error::Refused(Refusal::UnknownCommand))?;
     let store = call.state.settings.clone();
-    let work = move || order.carry_out(&store).map_err(Error::Transfer);
+    let who = call.who;
+    let work = move || order.carry_out(&store, &who).map_err(Error::Transfer);
     let text = call.state.pool.write(work).await?;
     let mut answer = Object::with_capacity(1);
     answer.insert("text", Json::text(&text));
@@ -42,14 +47,28 @@ pub async fn transfer(mut call: Call) -> Result<Reply, Error> {
 /// `GET /local/credentials`: what is secret in the settings and profiles, in all versions that are kept, for `run`, which
 /// masks it; as [`several`] values.
 pub async fn credentials(call: Call) -> Result<Reply, Error> {
-    let store = call.state.settings.clone();
-    let values = call.state.pool.work(move || store.credentials()).await?;
+    let (store, who) = (call.state.settings.clone(), call.who.with(MASKING));
+    let values = call
+        .state
+        .pool
+        .work(move || store.credentials(&who))
+        .await?;
     Ok(reply::value(several::joined(&values)))
 }
 
 /// `GET /local/versions/{name}`: the values of a secret, those before the present one too; as [`several`] values.
 pub async fn versions(call: Call) -> Result<Reply, Error> {
-    let (name, lender) = (Name::new(&call.value(0))?, call.state.gate.lender().clone());
-    let values = call.state.pool.work(move || lender.versions(&name));
-    Ok(reply::value(several::joined(&values.await?)))
+    let name = Name::new(&call.value(0))?;
+    let (state, who) = (call.state, call.who.with(MASKING));
+    let (lender, secret) = (state.gate.lender().clone(), name.clone());
+    let read = move || {
+        let present = lender.vault().describe(lender.namespace(), &secret)?;
+        let version = present.map(|present| present.version);
+        Ok::<_, VaultError>((version, lender.versions(&secret)?))
+    };
+    let (version, values) = state.pool.work(read).await?;
+    state
+        .note_read(&who, Operation::Read, &state.secrets, &name, version)
+        .await?;
+    Ok(reply::value(several::joined(&values)))
 }

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use strongroom_agent::settings::{Expose, expose_from_header};
 
-use super::settings::{change, read};
+use super::settings::{change, note_exposed, read};
 use crate::call::Call;
 use crate::error::Error;
 use crate::reply::{self, Reply};
@@ -21,11 +21,16 @@ pub async fn llm_get(call: Call) -> Result<Reply, Error> {
         expose_from_header(header.as_deref(), store.keys())?,
         Expose::Masked
     );
+    let profile = name.clone();
     let mut reply = read(&call, move |desk| {
-        desk.llm_profile(&name, expose_from_header(header.as_deref(), store.keys())?)
+        desk.llm_profile(
+            &profile,
+            expose_from_header(header.as_deref(), store.keys())?,
+        )
     })
     .await?;
     if !masked {
+        note_exposed(&call, "llm-profiles", &name).await?;
         reply::keep_from_caches(&mut reply);
     }
     Ok(reply)

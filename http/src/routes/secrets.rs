@@ -2,8 +2,12 @@
 
 use strongroom_agent::fernet::{Keys, looks_like_token};
 use strongroom_agent::json::{Json, Object};
-use strongroom_vault::{Expect, Metadata, Name, Namespace, Plaintext, Put, Small, Vault};
+use strongroom_vault::audit::{Operation, Who};
+use strongroom_vault::{
+    Expect, Metadata, Name, Namespace, Outcome, Plaintext, Put, Small, Transaction, Vault,
+};
 
+use crate::auth::Caller;
 use crate::call::{Call, State};
 use crate::error::{Error, Flaw, Refusal};
 use crate::failpoint;
@@ -15,6 +19,8 @@ use crate::reply::{self, Reply};
 
 /// What stands for a secret in answers; as a value it would mean that someone sent such an answer back.
 const MASK: &str = "**********";
+/// The parameter in which a command of the owner says what it reads a value for: `run`.
+pub(crate) const PURPOSE: &str = "for";
 /// What stands for input that is not shown.
 const REDACTED: &str = "<redacted>";
 
@@ -65,14 +71,15 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
     answer.insert("name", Json::text(name.as_str()));
     answer.insert("description", text_or_null(put.description.as_deref()));
     let (vault, secrets) = target(&call.state);
-    let lender = call.state.gate.lender().clone();
+    let (lender, who) = (call.state.gate.lender().clone(), call.who);
     call.state
         .pool
         .write(move || {
             failpoint::reached("put in the pool");
             // Masked before anyone can read it. One that can't be masked is stored all the same, and not lent.
             let _ = lender.expect(&name, &put.value);
-            let written = vault.put(&secrets, &name, put);
+            let transaction = Transaction::new().put(&secrets, &name, put);
+            let written = vault.commit(transaction.by(&who));
             drop(room);
             written
         })
@@ -83,6 +90,7 @@ pub async fn put(mut call: Call) -> Result<Reply, Error> {
 /// `GET /api/settings/secrets/{name}`: the value as plain text.
 pub async fn value(call: Call) -> Result<Reply, Error> {
     let name = secret_name(&call.value(0))?;
+    let (operation, who) = purpose(&call);
     let state = call.state;
     let small = state
         .vault
@@ -91,7 +99,7 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
         Small::Absent => None,
         Small::Value(value) => Some(value),
         Small::Large => {
-            let (vault, secrets) = target(&state);
+            let ((vault, secrets), name) = (target(&state), name.clone());
             state
                 .pool
                 .work(move || vault.value(&secrets, &name))
@@ -100,22 +108,42 @@ pub async fn value(call: Call) -> Result<Reply, Error> {
     };
     failpoint::reached("get");
     // One that was imported without a value is listed and has nothing to give.
-    let value = value
-        .filter(|value| !value.bytes.is_empty())
-        .ok_or(Refusal::NoSecret)?;
+    let value = value.filter(|value| !value.bytes.is_empty());
+    let version = value.as_ref().map(|value| value.version);
+    state
+        .note_read(&who, operation, &state.secrets, &name, version)
+        .await?;
+    let value = value.ok_or(Refusal::NoSecret)?;
     Ok(reply::value(value.bytes))
+}
+
+/// What a value is read for. A command of the owner says so; everybody else reads.
+fn purpose(call: &Call) -> (Operation, Who) {
+    let who = call.who.clone();
+    let said = match call.caller {
+        Caller::Owner => call.parameter(PURPOSE),
+        _ => None,
+    };
+    match said.as_deref() {
+        Some("run") => (Operation::Inject, who.with("run")),
+        _ => (Operation::Read, who),
+    }
 }
 
 /// `DELETE /api/settings/secrets/{name}`.
 pub async fn delete(call: Call) -> Result<Reply, Error> {
     let name = secret_name(&call.value(0))?;
     let (vault, secrets) = target(&call.state);
+    let who = call.who;
     let deleted = call
         .state
         .pool
-        .write(move || vault.delete(&secrets, &name, Expect::Any))
+        .write(move || {
+            let transaction = Transaction::new().delete(&secrets, &name, Expect::Any);
+            vault.commit(transaction.by(&who))
+        })
         .await?;
-    if !deleted {
+    if !matches!(deleted.outcomes.first(), Some(Outcome::Deleted(true))) {
         return Err(Refusal::NoSecret.into());
     }
     Ok(reply::fixed(r#"{"deleted":true}"#))

@@ -6,11 +6,15 @@ use strongroom_agent::json::Json;
 use strongroom_agent::settings::{
     Desk, Expose, SettingsError, conversation_schema, expose_from_header,
 };
-use strongroom_vault::Plaintext;
+use strongroom_vault::audit::{Event, Operation, Verdict};
+use strongroom_vault::{Name, Namespace, Plaintext};
 
 use crate::call::Call;
 use crate::error::Error;
 use crate::reply::{self, Reply};
+
+/// Where the settings lie in the vault: namespace and name.
+const SETTINGS: &str = "settings";
 
 /// `GET /api/settings`.
 pub async fn get(call: Call) -> Result<Reply, Error> {
@@ -29,6 +33,7 @@ pub async fn get(call: Call) -> Result<Reply, Error> {
     };
     let mut reply = reply::body(StatusCode::OK, shown.body);
     if !masked {
+        note_exposed(&call, SETTINGS, SETTINGS).await?;
         reply::keep_from_caches(&mut reply);
     }
     reply
@@ -51,7 +56,9 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
         let answer = desk.patch(body.as_ref().map(|(json, _)| json))?;
         Ok::<_, SettingsError>((answer.to_bytes(), desk.revision()?))
     };
-    let changed: (Plaintext, i64) = call.state.pool.write(move || store.change(change)).await?;
+    let who = call.who;
+    let change = move || store.change_by(who, change);
+    let changed: (Plaintext, i64) = call.state.pool.write(change).await?;
     let mut reply = reply::body(StatusCode::OK, changed.0);
     reply.headers_mut().insert(header::ETAG, etag(changed.1));
     Ok(reply)
@@ -98,8 +105,8 @@ pub(super) async fn change(
     status: StatusCode,
     change: impl FnOnce(&mut Desk<'_>) -> Result<Json, SettingsError> + Send + 'static,
 ) -> Result<Reply, Error> {
-    let store = call.state.settings.clone();
-    let change = move || store.change(move |desk| Ok(change(desk)?.to_bytes()));
+    let (store, who) = (call.state.settings.clone(), call.who.clone());
+    let change = move || store.change_by(who, move |desk| Ok(change(desk)?.to_bytes()));
     Ok(reply::body(status, call.state.pool.write(change).await?))
 }
 
@@ -114,6 +121,20 @@ pub(super) async fn read(
         StatusCode::OK,
         call.state.pool.work(read).await?,
     ))
+}
+
+/// Notes that settings or a profile were shown with their secrets, before they are.
+pub(super) async fn note_exposed(call: &Call, namespace: &str, name: &str) -> Result<(), Error> {
+    let (namespace, name) = (Namespace::new(namespace)?, Name::new(name)?);
+    let event = Event {
+        who: &call.who,
+        operation: Operation::Read,
+        namespace: Some(&namespace),
+        name: Some(&name),
+        version: None,
+        verdict: Verdict::Done,
+    };
+    call.state.note(event).await
 }
 
 fn etag(revision: i64) -> HeaderValue {

@@ -30,6 +30,7 @@ pub async fn events(call: Call) -> Result<Reply, Error> {
         id,
         admitted,
         resend,
+        from: call.who.peer(),
     };
     Ok(switch(accept, session))
 }

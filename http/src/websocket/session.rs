@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Method;
 use strongroom_agent::conversation::event::ServerError;
 use strongroom_agent::conversation::{Body, Conversation, Error, Id, Moment, Next, Source};
 use strongroom_agent::json::Json;
+use strongroom_vault::audit;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::Zeroizing;
 
 use super::frame::{Fault, Incoming, Kind, LATER, NORMAL, RESTART};
 use super::socket::{End, Socket};
+use crate::auth::Access;
 use crate::call::State;
 use crate::connection::Stop;
 use crate::error::Error as Failed;
@@ -49,6 +52,8 @@ pub struct Session {
     pub admitted: bool,
     /// What it wants of the past.
     pub resend: Resend,
+    /// From where it comes, for the audit trail.
+    pub from: audit::Peer,
 }
 
 /// How a session ends: nothing more can be sent, or this is the last that is.
@@ -91,7 +96,12 @@ impl Session {
         socket: &mut Socket<S>,
     ) -> Result<(), Leave> {
         if !self.admitted {
-            self.wait_for_key(socket).await?;
+            let let_in = self.wait_for_key(socket).await;
+            if matches!(let_in, Err(Leave::Close(code, _)) if code == NO_KEY.0) {
+                let (get, converse) = (Method::GET, Some(Access::Converse));
+                self.state.note_refusal(self.from, &get, converse).await;
+            }
+            let_in?;
         }
         let conversation = self.state.conversation(self.id).await;
         let conversation = conversation.map_err(|error| match error {

@@ -249,16 +249,41 @@ fn a_newer_format_is_refused_untouched() {
     let header = fs::read_to_string(dir.path().join("vault")).unwrap();
     fs::write(
         dir.path().join("vault"),
-        header.replacen("vault 1", "vault 2", 1),
+        header.replacen("vault 2", "vault 3", 1),
     )
     .unwrap();
     let before = files(dir.path());
     let error = refusal(dir.path(), &given("key"));
     assert!(
-        matches!(error, Error::NewerFormat { found: 2, known: 1 }),
+        matches!(error, Error::NewerFormat { found: 3, known: 2 }),
         "{error}"
     );
     assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn an_older_format_opens_and_is_the_newest_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    store_canary(&open(dir.path(), &given("key")).unwrap().0);
+    let layout = Layout::new(dir.path());
+    let newest = fs::read_to_string(layout.vault()).unwrap();
+    let (_, id, _) = read_header(&layout).unwrap();
+    let slot = slots::all(&layout).unwrap().remove(0);
+    let root = key("key").unwrap(&slot.file).unwrap();
+    let check = hex(&root.check(id, 1));
+    let older = format!("strongroom-vault 1\nid {}\ncheck {check}\n", hex(&id.0));
+    fs::write(layout.vault(), &older).unwrap();
+    let before = files(dir.path());
+    refusal(dir.path(), &given("another key"));
+    assert_eq!(files(dir.path()), before, "a wrong key changes nothing");
+    assert!(has_canary(&open(dir.path(), &given("key")).unwrap().0));
+    assert_eq!(fs::read_to_string(layout.vault()).unwrap(), newest);
+    // The number alone makes no header of another format.
+    fs::write(layout.vault(), older.replacen("vault 1", "vault 2", 1)).unwrap();
+    assert!(matches!(
+        refusal(dir.path(), &given("key")),
+        Error::Locked(_)
+    ));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::changes::{ChangeKind, Notice};
 
+mod cached;
+
 struct Bench {
     store: MemoryStore,
     root: RootKey,
@@ -742,6 +744,7 @@ enum Step {
     Delete(u8),
     Append(u8, Vec<u8>),
     DeleteLog(u8),
+    CutLog(u8, u64),
     Reopen,
 }
 
@@ -752,6 +755,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..6u8).prop_map(Step::Delete),
         2 => (0..3u8, bytes()).prop_map(|(n, v)| Step::Append(n, v)),
         1 => (0..3u8).prop_map(Step::DeleteLog),
+        1 => (0..3u8, 0..4u64).prop_map(|(n, most)| Step::CutLog(n, most)),
         1 => Just(Step::Reopen),
     ]
 }
@@ -787,6 +791,17 @@ proptest! {
                 Step::DeleteLog(n) => {
                     vault.commit(Transaction::new().delete_log(&ns(), &name(&n.to_string()))).unwrap();
                     logs.remove(&n);
+                }
+                Step::CutLog(n, most) => {
+                    vault.commit(Transaction::new().cut_log(&ns(), &name(&n.to_string()), most)).unwrap();
+                    if let Some(log) = logs.get_mut(&n) {
+                        log.truncate(log.len().saturating_sub(most as usize));
+                        if log.is_empty() {
+                            logs.remove(&n);
+                        }
+                    }
+                    let len = vault.log_len(&ns(), &name(&n.to_string())).unwrap();
+                    prop_assert_eq!(len, logs.get(&n).map(|log| log.len() as u64));
                 }
                 Step::Reopen => vault = bench.reopen().unwrap(),
             }

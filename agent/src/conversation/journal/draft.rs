@@ -6,7 +6,7 @@ use strongroom_vault::{Plaintext, Transaction};
 
 use super::super::event::{Body, Event, Parent, Role, Source};
 use super::super::{EventId, Moment, State, Status};
-use crate::llm::Spent;
+use crate::llm::{Figures, Spent};
 use crate::tool::Action;
 
 /// A copy of the state to change, and the events to come.
@@ -14,6 +14,7 @@ pub struct Draft<'a> {
     /// The state. What the journal keeps in it is changed by the methods here.
     pub state: State,
     pub(super) events: Vec<Event>,
+    pub(super) figures: Vec<Figures>,
     pub(super) pending: Option<Option<Plaintext>>,
     pub(super) also: Transaction,
     len: u64,
@@ -26,6 +27,7 @@ impl<'a> Draft<'a> {
         Self {
             state: state.clone(),
             events: Vec::new(),
+            figures: Vec::new(),
             pending: None,
             also: Transaction::new(),
             len,
@@ -81,6 +83,8 @@ impl<'a> Draft<'a> {
     /// Counts one answered request of `model`; `window` is its context window, 0 where it is unknown.
     pub fn spend(&mut self, usage_id: &str, model: &str, spent: &Spent, window: u64) {
         self.state.stats.add(usage_id, model, spent, window);
+        let figures = Figures::of(usage_id, model, spent, window);
+        self.figures.push(figures);
     }
 
     /// Says what was spent so far.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_vault::{Expect, Plaintext, Transaction};
 
 use super::super::event::{Body, Event, Role};
-use super::super::state::Origin;
+use super::super::state::{Origin, Stats};
 use super::super::{Error, EventId, Id, State, Status};
 use super::{Journal, Space};
 use crate::limits::PAGE_EVENTS_BYTES_MAX;
@@ -14,8 +14,8 @@ use crate::redact::Redactor;
 use crate::tool::Action;
 
 impl Journal {
-    /// Makes a conversation of this one's events, those after `through` left out, and of its state, idle and changed
-    /// by `change`; with `also` in the transaction that makes it. Until then, nobody sees it. Blocks.
+    /// Makes a conversation of this one's events, those after `through` left out, and of its state, idle, changed by
+    /// `change`, and, if `reset`, without what was spent; with `also` in the transaction that makes it. Until then, nobody sees it. Blocks.
     ///
     /// # Errors
     /// [`Error::UnknownEvent`], [`Error::Conflict`] when there is a conversation `id`, the vault's.
@@ -24,6 +24,7 @@ impl Journal {
         id: Id,
         redactor: &Redactor,
         through: Option<EventId>,
+        reset: bool,
         change: impl FnOnce(&mut State),
         also: Transaction,
     ) -> Result<Arc<Self>, Error> {
@@ -44,10 +45,13 @@ impl Journal {
             conversation: self.id,
             event: through,
         });
+        if reset {
+            state.stats = Stats::default();
+        }
         change(&mut state);
         let space = Space::of(id)?;
         let made = self
-            .copy(0..len, &space)
+            .copy(0..len, reset, &space)
             .and_then(|()| Self::create(&self.vault, id, redactor, state, also));
         if made.is_err() {
             // Not where there is a conversation; and if this fails too, the next fork of that id does it.
@@ -96,8 +100,13 @@ impl Journal {
     }
 
     /// Copies events into a log that nobody sees yet, some at a time.
-    fn copy(&self, places: Range<u64>, to: &Space) -> Result<(), Error> {
+    fn copy(&self, places: Range<u64>, reset: bool, to: &Space) -> Result<(), Error> {
         let mut transaction = fresh(to);
+        let figures = if reset { Vec::new() } else { self.figures()? };
+        for figures in &figures {
+            let figures = super::written("figures", figures)?;
+            transaction = transaction.append(&to.namespace, &to.figures, figures);
+        }
         let mut bytes = 0;
         self.events().each(places, |entry| {
             bytes += entry.len();
@@ -120,6 +129,7 @@ fn fresh(space: &Space) -> Transaction {
     Transaction::new()
         .require(&space.namespace, &space.state, Expect::Absent)
         .delete_log(&space.namespace, &space.events)
+        .delete_log(&space.namespace, &space.figures)
 }
 
 /// The id is taken, if that is what the vault says.
@@ -155,7 +165,14 @@ mod tests {
         let id = Id::fresh().unwrap();
         let fork = |through, id| {
             let retitle = |state: &mut State| state.title = Some("F".to_owned());
-            journal.fork(id, &journal.redactor, through, retitle, Transaction::new())
+            journal.fork(
+                id,
+                &journal.redactor,
+                through,
+                false,
+                retitle,
+                Transaction::new(),
+            )
         };
         let forked = fork(Some(events[2].id), id).unwrap();
         let read = |journal: &Journal| journal.events().read(0..9).unwrap();

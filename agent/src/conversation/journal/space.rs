@@ -15,6 +15,7 @@ pub struct Space {
     pub(super) state: Name,
     pub(super) pending: Name,
     pub(in super::super) events: Name,
+    pub(super) figures: Name,
 }
 
 impl Space {
@@ -31,7 +32,14 @@ impl Space {
             state: Name::new("state")?,
             pending: Name::new("pending")?,
             events: Name::new("events")?,
+            figures: Name::new("figures")?,
         })
+    }
+
+    /// Its logs.
+    #[must_use]
+    pub fn logs(&self) -> [&Name; 2] {
+        [&self.events, &self.figures]
     }
 
     /// Erases everything but the secrets, which have their own way
@@ -44,5 +52,6 @@ impl Space {
                 transaction.delete(&self.namespace, record, Expect::Any)
             })
             .delete_log(&self.namespace, &self.events)
+            .delete_log(&self.namespace, &self.figures)
     }
 }

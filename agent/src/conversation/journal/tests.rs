@@ -7,6 +7,7 @@ use strongroom_vault::{Options, Transaction};
 use super::*;
 use crate::conversation::event::{LlmMessage, Message, Parent, Role};
 use crate::conversation::{Next, Query, Status};
+use crate::llm::{Spent, Usage};
 use crate::redact::ValueId;
 use crate::tool::Content;
 
@@ -210,6 +211,65 @@ fn a_commit_that_is_refused_changes_nothing() {
     assert_eq!(journal.len(), 2);
 }
 
+/// A title that came after the deletion wrote its conversation back.
+#[test]
+fn nothing_is_committed_once_it_is_closed() {
+    let vault = vault();
+    let journal = journal(&vault);
+    let mut subscription = journal.hub().subscribe().unwrap();
+    journal.close();
+    let revision = vault.revision();
+    let late = journal.commit(|draft| draft.push(Source::User, Body::Pause));
+    assert!(matches!(late, Err(Error::Unknown)));
+    assert_eq!(vault.revision(), revision);
+    assert_eq!(subscription.try_next(), Some(Next::Closed));
+}
+
+/// The figures of single requests were in the state, and so in every commit.
+#[test]
+fn a_state_does_not_grow_with_the_requests() {
+    let vault = vault();
+    let journal = journal(&vault);
+    let spent = |at: u64| Spent {
+        response_id: format!("r-{at:05}"),
+        usage: Usage::default(),
+        cost: 0.5,
+        latency: std::time::Duration::ZERO,
+        at: std::time::UNIX_EPOCH,
+    };
+    let most = LLM_REQUEST_FIGURES_MAX as u64;
+    let spend = |journal: &Journal, at: u64| {
+        let spent = journal.commit(|draft| draft.spend("default", "m", &spent(at), 0));
+        spent.unwrap();
+    };
+    spend(&journal, 0);
+    let size = |journal: &Journal| serde_json::to_vec(&*journal.state()).unwrap().len();
+    let before = size(&journal);
+    (1..=most).for_each(|at| spend(&journal, at));
+    assert!(size(&journal) < before + 10);
+    let figures = journal.figures().unwrap();
+    assert_eq!(figures.len() as u64, most);
+    let shown = journal.state().stats.with(&figures);
+    let shown: serde_json::Value = shown.read().unwrap();
+    let own = &shown["usage_to_metrics"]["default"];
+    assert_eq!(own["accumulated_cost"], 0.5 * (most as f64 + 1.0));
+    assert_eq!(own["costs"].as_array().unwrap().len() as u64, most);
+    let newest = own["token_usages"].as_array().unwrap().last().unwrap();
+    assert_eq!(newest["response_id"], format!("r-{most:05}"));
+    let fork = |reset| {
+        let id = Id::fresh().unwrap();
+        let also = Transaction::new();
+        let forked = journal.fork(id, &journal.redactor, None, reset, |_| {}, also);
+        let forked = forked.unwrap();
+        (
+            forked.figures().unwrap().len() as u64,
+            forked.state().stats.cost(),
+        )
+    };
+    assert_eq!(fork(true), (0, 0.0));
+    assert_eq!(fork(false), (most, journal.state().stats.cost()));
+}
+
 #[test]
 fn a_commit_of_nothing_is_none() {
     let vault = vault();
@@ -268,7 +328,7 @@ fn what_got_onto_the_disk_after_all_is_taken_up() {
         draft.push(Source::User, Body::Pause);
     })
     .unwrap();
-    *journal.writing() = true;
+    journal.writing().unknown = true;
     let mut subscription = journal.hub().subscribe().unwrap();
     let next = journal
         .commit(|draft| draft.push(Source::User, Body::Interrupt))

@@ -11,8 +11,9 @@ use crate::conversation::request::Setup;
 use crate::conversation::run::{Parts, blocking};
 use crate::conversation::stuck::Thresholds;
 use crate::conversation::{Error, Id, Journal, Runner};
-use crate::json::Json;
-use crate::limits::{CONVERSATION_IDLE_SECONDS, CONVERSATIONS_LOADED_MAX};
+use crate::limits::{
+    CONVERSATION_IDLE_SECONDS, CONVERSATION_LOOK_SECONDS, CONVERSATIONS_LOADED_MAX,
+};
 use crate::secrets::Secrets;
 use crate::settings::field::Field;
 use crate::settings::secret::{Expose, View};
@@ -34,7 +35,7 @@ impl Conversations {
         }
         let shared = Arc::clone(&self.0);
         let conversation = blocking(move || shared.load(id)).await??;
-        self.0.seat(id, conversation)
+        self.0.seat(id, conversation, false)
     }
 }
 
@@ -52,10 +53,20 @@ impl Shared {
         }
     }
 
-    /// Keeps a loaded conversation in memory, and lets go of idle ones.
-    pub(super) fn seat(&self, id: Id, conversation: Conversation) -> Result<Conversation, Error> {
+    /// Keeps a loaded conversation in memory, and lets go of idle ones. One that is not `new` may have been deleted
+    /// while it was loaded.
+    pub(super) fn seat(
+        &self,
+        id: Id,
+        conversation: Conversation,
+        new: bool,
+    ) -> Result<Conversation, Error> {
+        let idle = Duration::from_secs(CONVERSATION_IDLE_SECONDS);
         let mut table = self.table();
-        table.make_room();
+        if !new && !table.rows.contains_key(&id) {
+            return Err(Error::Unknown);
+        }
+        let _leaving = Leaving(table.make_room(idle));
         if table.loaded.len() >= CONVERSATIONS_LOADED_MAX {
             return Err(Error::Busy);
         }
@@ -69,9 +80,28 @@ impl Shared {
         Ok(conversation)
     }
 
+    /// Lets go of conversations that nobody used for `idle`. They can be loaded again.
+    pub(super) fn unload(&self, idle: Duration) {
+        drop(Leaving(self.table().make_room(idle)));
+    }
+
+    /// Unloads idle conversations from time to time, for as long as there are conversations at all.
+    pub(super) fn watch(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(CONVERSATION_LOOK_SECONDS)).await;
+                match shared.upgrade() {
+                    Some(shared) => shared.unload(Duration::from_secs(CONVERSATION_IDLE_SECONDS)),
+                    None => return,
+                }
+            }
+        });
+    }
+
     fn load(self: &Arc<Self>, id: Id) -> Result<Conversation, Error> {
         let space = crate::conversation::journal::Space::of(id)?;
-        let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
+        let secrets = Secrets::open(&space.secrets, &id.to_string(), &self.parts.resolver)?;
         let journal =
             Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
         let setup = self.setup(id)?;
@@ -90,12 +120,16 @@ impl Shared {
         let (fixed, id, listed) = (Fixed::of(setup), journal.id(), secrets.clone());
         let runner = Runner::new(Parts {
             journal: Arc::clone(&journal),
+            histories: Arc::clone(&self.histories),
             outfit,
             tools: tool::Setup {
                 working_dir: directory.clone(),
                 environment: self.parts.environment.clone(),
                 guard: self.parts.guard.clone(),
-                hidden: self.parts.hidden.clone(),
+                bounds: tool::Bounds {
+                    root: self.parts.root.clone(),
+                    hidden: self.parts.hidden.clone(),
+                },
                 masks: Arc::new(Hiding::new(secrets.redactor())),
                 output_dir: None,
             },
@@ -126,33 +160,39 @@ impl Shared {
 }
 
 fn thresholds(setup: &Setup) -> Thresholds {
-    let mut all = Thresholds::default();
-    let given = setup.stuck_detection_thresholds.as_ref();
-    let read = |name: &str, to: &mut usize| {
-        let value = given.and_then(|given| given.members().get(name));
-        if let Some(Json::Number(number)) = value
-            && let Some(number) = number
-                .as_u64()
-                .and_then(|number| usize::try_from(number).ok())
-        {
-            *to = number.max(1);
-        }
+    let Some(given) = &setup.stuck_detection_thresholds else {
+        return Thresholds::default();
     };
-    read("action_observation", &mut all.action_observation);
-    read("action_error", &mut all.action_error);
-    read("monologue", &mut all.monologue);
-    read("alternating_pattern", &mut all.alternating_pattern);
-    all
+    let count = |given: i64| usize::try_from(given).unwrap_or(usize::MAX);
+    Thresholds {
+        action_observation: count(given.action_observation),
+        action_error: count(given.action_error),
+        monologue: count(given.monologue),
+        alternating_pattern: count(given.alternating_pattern),
+    }
+}
+
+/// Conversations that leave memory. Their shells end, which may take a while: on a thread that may wait.
+struct Leaving(Vec<Seat>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let seats = std::mem::take(&mut self.0);
+        if !seats.is_empty()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn_blocking(move || drop(seats));
+        }
+    }
 }
 
 impl Table {
     /// Lets go of conversations that nobody uses: those idle for long, and the longest idle one when it is full.
-    fn make_room(&mut self) {
-        let limit = Duration::from_secs(CONVERSATION_IDLE_SECONDS);
+    fn make_room(&mut self, limit: Duration) -> Vec<Seat> {
         let idle = |seat: &Seat| seat.conversation.is_idle();
         let mut going: Vec<crate::conversation::Id> = Vec::new();
         for (id, seat) in &self.loaded {
-            if seat.used.elapsed() > limit && idle(seat) {
+            if seat.used.elapsed() >= limit && idle(seat) {
                 going.push(*id);
             }
         }
@@ -160,11 +200,14 @@ impl Table {
             let oldest = self.loaded.iter().filter(|(_, seat)| idle(seat));
             going.extend(oldest.min_by_key(|(_, seat)| seat.used).map(|(id, _)| *id));
         }
+        let mut gone = Vec::new();
         for id in going {
             if let Some(seat) = self.loaded.remove(&id) {
-                self.rows
-                    .insert(id, Row::of(&seat.conversation.0.journal.state()));
+                let row = Row::of(&seat.conversation.0.journal.state());
+                self.rows.insert(id, row);
+                gone.push(seat);
             }
         }
+        gone
     }
 }

@@ -78,7 +78,7 @@ impl Shared {
     fn begin(self: &Arc<Self>, body: Option<&Json>, by: &Holder) -> Result<Begun, Error> {
         let prepared = self.prepare(body)?;
         if let Some(id) = prepared.id
-            && self.table().rows.contains_key(&id)
+            && self.is_taken(id)?
         {
             return Ok(Begun::There(id));
         }
@@ -134,10 +134,19 @@ impl Shared {
         if let Some(directory) = directory.to_str() {
             prepared.setup.workspace.working_dir = Text::copy_of(directory);
         }
+        let message = prepared.message.take();
+        let conversation = self.found(id, || self.built(id, prepared, by))?;
+        Ok(Begun::Made(conversation, message))
+    }
+
+    fn built(
+        self: &Arc<Self>,
+        id: Id,
+        prepared: Prepared,
+        by: &Holder,
+    ) -> Result<Conversation, Error> {
         let space = Space::of(id)?;
-        // What a crash left of an earlier try.
-        self.clear(&space.secrets)?;
-        let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
+        let secrets = Secrets::open(&space.secrets, &id.to_string(), &self.parts.resolver)?;
         secrets.set(prepared.sources, by)?;
         let plain = View::new(Expose::Absent);
         let now = crate::settings::now();
@@ -153,17 +162,8 @@ impl Shared {
         let also = self.marked(id, HERE)?;
         let setup = &prepared.setup;
         let also = also.put(&space.namespace, &space.agent, Put::of(sealed(setup)));
-        let made = Journal::create(&self.parts.vault, id, secrets.redactor(), state, also);
-        let made = made.and_then(|journal| self.assembled(journal, secrets.clone(), setup));
-        let conversation = match made {
-            Ok(conversation) => conversation,
-            Err(error) => {
-                let _ = self.clear(&space.secrets);
-                return Err(error);
-            }
-        };
-        let conversation = self.seat(id, conversation)?;
-        Ok(Begun::Made(conversation, prepared.message))
+        let journal = Journal::create(&self.parts.vault, id, secrets.redactor(), state, also)?;
+        self.assembled(journal, secrets, setup)
     }
 
     /// Makes the directory, and a repository of it unless it lies in one.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use strongroom_vault::Name;
 
-use super::{GOING, Row, Shared};
+use super::{HERE, Row, Shared};
 use crate::conversation::event::{AgentError, Classification};
 use crate::conversation::journal::Space;
 use crate::conversation::{Body, Error, Event, Id, Journal, Source, State, Status};
@@ -20,6 +20,7 @@ impl Row {
             created_at: state.created_at.clone(),
             updated_at: state.updated_at.clone(),
             status: state.status,
+            parent: state.parent_conversation,
         }
     }
 }
@@ -57,7 +58,7 @@ impl Shared {
             return Err(Error::Damaged("the index", "a name in it is no id"));
         };
         let mark = self.parts.vault.value(&self.index, name)?;
-        if mark.is_some_and(|mark| mark.bytes.expose() == GOING) {
+        if mark.is_some_and(|mark| mark.bytes.expose() != HERE) {
             self.erase(id)?;
             return Ok(None);
         }
@@ -69,7 +70,7 @@ impl Shared {
         ))?;
         if matches!(journal.state().status, Status::Running | Status::Deleting) {
             let space = Space::of(id)?;
-            let secrets = Secrets::open(&space.secrets, &self.parts.resolver)?;
+            let secrets = Secrets::open(&space.secrets, &id.to_string(), &self.parts.resolver)?;
             let journal =
                 Journal::open(&self.parts.vault, id, secrets.redactor())?.ok_or(Error::Unknown)?;
             end_run(&journal)?;

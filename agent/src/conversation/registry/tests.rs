@@ -1,10 +1,12 @@
 //! Conversations as a server keeps them: what they answer, what is left of them, what a restart makes of them.
 
+mod ends;
+mod shown;
+
 use rustls::RootCertStore;
 use strongroom_vault::Options;
 
 use super::*;
-use crate::conversation::event::{Action, Origin, ToolCall};
 use crate::conversation::{EventId, State};
 use crate::fernet::Keys;
 use crate::lender::Lender;
@@ -12,6 +14,8 @@ use crate::llm::Scripted;
 use crate::lookup::{self, Lookup};
 use crate::net::Network;
 use crate::source::{Holder, Rights};
+
+mod asking;
 
 const KEY: &str = "sk-example-13-0123456789";
 const STATIC: &str = "static-value-77d1e0";
@@ -30,17 +34,18 @@ impl Rights for Anyone {
     }
 }
 
-struct Fixed;
+struct Fixed(Arc<Scripted>);
 
 impl Models for Fixed {
     fn open(&self, _: &Object) -> Result<Arc<dyn Llm>, ConfigError> {
-        Ok(Arc::new(Scripted::new("default")))
+        Ok(Arc::clone(&self.0) as _)
     }
 }
 
 struct Stage {
     vault: Vault,
     place: tempfile::TempDir,
+    model: Arc<Scripted>,
 }
 
 impl Stage {
@@ -49,6 +54,7 @@ impl Stage {
         Self {
             vault,
             place: tempfile::tempdir().unwrap(),
+            model: Arc::new(Scripted::new("default")),
         }
     }
 
@@ -67,7 +73,7 @@ impl Stage {
                 Store::new(self.vault.clone(), keys, "logs/completions".to_owned()).unwrap(),
             ),
             resolver: Arc::new(resolver),
-            models: Arc::new(Fixed),
+            models: Arc::new(Fixed(Arc::clone(&self.model))),
             guard: Guard::off(),
             hidden: Vec::new(),
             base_url: "http://127.0.0.1:8000".to_owned(),
@@ -76,6 +82,7 @@ impl Stage {
                 true => Err("it lies outside"),
                 false => Ok(path.to_owned()),
             }),
+            root: None,
             warn: Arc::new(|_| {}),
         })
         .unwrap()
@@ -173,51 +180,6 @@ async fn the_answer_is_the_recorded_one() {
 }
 
 #[tokio::test]
-async fn no_secret_is_shown_in_any_form() {
-    let stage = Stage::new();
-    let all = stage.start();
-    let (info, _) = all.create(stage.body(""), &Holder::Local).await.unwrap();
-    let shown = text(&info);
-    has_no_secret(&shown);
-    assert!(shown.contains(r#""L":{"description":null,"url":"http://127.0.0.1:8000/api/settings/secrets/X","headers":{"X-Plain":"p"},"kind":"LookupSecret"}"#), "{shown}");
-    assert!(
-        shown.contains(r#""A":{"description":"one","value":null,"kind":"StaticSecret"}"#),
-        "{shown}"
-    );
-    let conversation = all.get(id(&info)).await.unwrap();
-    has_no_secret(&text(
-        &conversation
-            .info(Form {
-                include_skills: true,
-                made: false,
-            })
-            .await
-            .unwrap(),
-    ));
-    let full = conversation.full_state();
-    has_no_secret(full.as_str());
-    assert!(full.as_str().contains(r#""api_key":"**********""#));
-    let bad = all
-        .create(stage.body(r#","max_iterations":0"#), &Holder::Local)
-        .await
-        .err()
-        .unwrap();
-    assert_eq!(bad.status(), 422);
-    has_no_secret(&text(&bad.body()));
-    let listed = text(
-        &all.search(Wanted {
-            limit: 10,
-            ..Wanted::default()
-        })
-        .await
-        .unwrap(),
-    );
-    has_no_secret(&listed);
-    let value = conversation.secrets().value("C").await.unwrap().unwrap();
-    assert_eq!(value.expose(), CONTEXT.as_bytes());
-}
-
-#[tokio::test]
 async fn bodies_that_do_not_fit_are_refused_in_the_known_shape() {
     let stage = Stage::new();
     let all = stage.start();
@@ -265,39 +227,6 @@ async fn an_id_that_is_there_is_found() {
         .unwrap();
     assert!(!new && id(&info) == first);
     assert_eq!(all.count(None).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn nothing_is_left_of_a_deleted_one() {
-    let stage = Stage::new();
-    let all = stage.start();
-    let id = stage.made(&all, "").await;
-    assert!(records(&stage.vault, id).len() >= 6);
-    all.get(id)
-        .await
-        .unwrap()
-        .patch(Json::parse(br#"{"tags":{"a":"b"}}"#).ok())
-        .await
-        .unwrap();
-    all.delete(id).await.unwrap();
-    assert_eq!(records(&stage.vault, id), Vec::<String>::new());
-    assert!(matches!(all.get(id).await, Err(Error::Unknown)));
-    assert!(matches!(all.delete(id).await, Err(Error::Unknown)));
-    assert!(stage.place.path().join("work").is_dir());
-}
-
-#[tokio::test]
-async fn an_erasure_that_was_cut_short_is_finished_at_the_next_start() {
-    let stage = Stage::new();
-    let all = stage.start();
-    let id = stage.made(&all, "").await;
-    stage
-        .vault
-        .commit(all.0.marked(id, GOING).unwrap())
-        .unwrap();
-    let again = stage.start();
-    assert!(matches!(again.get(id).await, Err(Error::Unknown)));
-    assert_eq!(records(&stage.vault, id), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -352,66 +281,6 @@ async fn pages_follow_each_other() {
     assert!(matches!(&many, Json::List(all) if all[0].is_null() && id(&all[1]) == ids[1]));
 }
 
-fn action(call: &str) -> Body {
-    Body::Action(Action {
-        thought: Vec::new(),
-        reasoning_content: None,
-        thinking_blocks: Vec::new(),
-        responses_reasoning_item: None,
-        action: None,
-        tool_name: "terminal".to_owned(),
-        tool_call_id: call.to_owned(),
-        tool_call: ToolCall {
-            id: call.to_owned(),
-            responses_item_id: None,
-            name: "terminal".to_owned(),
-            arguments: "{}".to_owned(),
-            origin: Origin::Completion,
-        },
-        llm_response_id: "r".to_owned(),
-        security_risk: Default::default(),
-        summary: None,
-        critic_result: Default::default(),
-    })
-}
-
-#[tokio::test]
-async fn a_run_that_a_crash_cut_short_is_in_error_at_once() {
-    let stage = Stage::new();
-    let all = stage.start();
-    let (ran, rested) = (stage.made(&all, "").await, stage.made(&all, "").await);
-    let journal = Arc::clone(all.get(ran).await.unwrap().journal());
-    let begun = journal.commit(|draft| {
-        draft.status(Status::Running);
-        draft.push(Source::Agent, action("call_1"));
-    });
-    begun.unwrap();
-    let again = stage.start();
-    let journal = Arc::clone(again.get(ran).await.unwrap().journal());
-    assert_eq!(journal.state().status, Status::Error);
-    let events = journal.events().read(0..journal.len()).unwrap();
-    let kinds: Vec<_> = events.iter().map(|event| event.body.kind()).collect();
-    assert_eq!(
-        kinds,
-        [
-            "ConversationStateUpdateEvent",
-            "ActionEvent",
-            "ConversationStateUpdateEvent",
-            "AgentErrorEvent"
-        ]
-    );
-    assert!(matches!(&events[3].body, Body::AgentError(error) if error.tool_call_id == "call_1"));
-    assert_eq!(
-        again.get(rested).await.unwrap().journal().state().status,
-        Status::Idle
-    );
-    let length = journal.len();
-    assert_eq!(
-        stage.start().get(ran).await.unwrap().journal().len(),
-        length
-    );
-}
-
 #[tokio::test]
 async fn a_fork_begins_with_what_happened() {
     let stage = Stage::new();
@@ -437,7 +306,7 @@ async fn a_fork_begins_with_what_happened() {
         (1, Some(first), Some("other"))
     );
     assert_eq!(state.status, Status::Idle);
-    let value = other.secrets().value("A").await.unwrap().unwrap();
+    let value = other.secrets().value("A", "test").await.unwrap().unwrap();
     assert_eq!(value.expose(), STATIC.as_bytes());
     let unknown = all
         .fork(id, Json::parse(br#"{"from_event_id":"nope"}"#).ok())
@@ -467,9 +336,21 @@ async fn secrets_are_replaced_by_name() {
         .set_secrets(Json::parse(body).ok(), &Holder::Local)
         .await
         .unwrap();
-    let value = conversation.secrets().value("A").await.unwrap().unwrap();
+    let value = conversation
+        .secrets()
+        .value("A", "test")
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(value.expose(), b"new-value-1");
-    assert!(conversation.secrets().value("N").await.unwrap().is_none());
+    assert!(
+        conversation
+            .secrets()
+            .value("N", "test")
+            .await
+            .unwrap()
+            .is_none()
+    );
     let refused = conversation
         .set_secrets(Json::parse(br#"{"secrets":{"A":5}}"#).ok(), &Holder::Local)
         .await;
@@ -505,4 +386,44 @@ async fn only_the_person_speaks() {
         .await
         .unwrap();
     assert!(conversation.journal().state().last_user_message.is_some());
+}
+
+#[tokio::test]
+async fn a_conversation_names_those_that_it_started() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let parent = stage.made(&all, "").await;
+    let more = format!(r#","parent_conversation_id":"{parent}""#);
+    let children = [stage.made(&all, &more).await, stage.made(&all, &more).await];
+    let named = async |all: &Conversations| {
+        let info = all.get(parent).await.unwrap().info(Form::default()).await;
+        text(info.unwrap().get("sub_conversation_ids").unwrap())
+    };
+    let both = format!(r#"["{}","{}"]"#, children[0], children[1]);
+    assert_eq!(named(&all).await, both);
+    assert_eq!(named(&stage.start()).await, both);
+    all.delete(children[0]).await.unwrap();
+    assert_eq!(named(&all).await, format!(r#"["{}"]"#, children[1]));
+}
+
+#[tokio::test]
+async fn thresholds_are_read_and_checked() {
+    let stage = Stage::new();
+    let all = stage.start();
+    let more = r#","stuck_detection_thresholds":{"monologue":7,"action_error":1}"#;
+    let made = all.get(stage.made(&all, more).await).await.unwrap();
+    let found = made.runner().parts().stuck.unwrap();
+    let expected = crate::conversation::stuck::Thresholds {
+        monologue: 7,
+        action_error: 1,
+        ..Default::default()
+    };
+    assert_eq!(found, expected);
+    let bad = stage.body(r#","stuck_detection_thresholds":{"monologue":0}"#);
+    let refused = all.create(bad, &Holder::Local).await.err().unwrap();
+    let shown = text(&refused.body());
+    assert!(
+        shown.contains(r#""loc":["body","stuck_detection_thresholds","monologue"]"#),
+        "{shown}"
+    );
 }

@@ -9,6 +9,7 @@ use crate::conversation::agent::{Agent, GivenAgent};
 use crate::json::{Json, Object, Text};
 use crate::secrets::Setting;
 use crate::settings::agent::{AgentSettings, ONE_OR_MORE};
+use crate::settings::context::AgentContext;
 use crate::settings::fault::cleaned;
 use crate::settings::field::{Anything, Field, Map, Reading, Rule};
 use crate::settings::model::{any_input, any_value, choice, model};
@@ -116,6 +117,19 @@ fn can_begin(create: &mut Create, input: &Json, run: &mut Reading<'_>) -> bool {
 }
 
 model! {
+    /// When a conversation counts as one that repeats itself.
+    pub struct Thresholds { unknown: Dropped, lean: false, before: any_input, after: any_value }
+    /// The same action with the same outcome, so many times in a row.
+    action_observation: i64 where [ONE_OR_MORE] = { 4 };
+    /// The same action that fails: so many times, and once more after a word about it.
+    action_error: i64 where [ONE_OR_MORE] = { 3 };
+    /// Messages of the agent in a row.
+    monologue: i64 where [ONE_OR_MORE] = { 3 };
+    /// Steps that alternate between two.
+    alternating_pattern: i64 where [ONE_OR_MORE] = { 6 };
+}
+
+model! {
     /// The body that makes a conversation.
     pub struct Create { unknown: Dropped, lean: false, before: profile_stands_alone, after: can_begin }
     /// Where it works.
@@ -137,7 +151,7 @@ model! {
     /// Whether one that repeats itself is stopped.
     stuck_detection: bool = { true };
     /// When it counts as that.
-    stuck_detection_thresholds: Option<Anything> = { None };
+    stuck_detection_thresholds: Option<Thresholds> = { None };
     /// Its secrets.
     secrets: Map<SecretSource> = { Map::default() };
     /// Whether secrets are tokens of ours, all of which have to open.
@@ -176,7 +190,7 @@ model! {
     /// Whether one that repeats itself is stopped.
     stuck_detection: bool = { true };
     /// When it counts as that.
-    stuck_detection_thresholds: Option<Anything> = { None };
+    stuck_detection_thresholds: Option<Thresholds> = { None };
     /// Whether it gets a title by itself.
     autotitle: bool = { true };
     /// Where the client has the classes of tools.
@@ -225,7 +239,28 @@ impl Create {
                 .iter()
                 .map(|(name, source)| source.setting(name, base_url)),
         );
+        let context = agent.agent_context.as_ref();
+        let loads = |context: &AgentContext| {
+            context.load_user_skills
+                || context.load_project_skills
+                || context.load_public_skills
+                || context.load_memory
+                || !context.registered_marketplaces.is_empty()
+        };
+        let template = agent.system_prompt_filename.expose();
         let given = [
+            (
+                "agent.agent_context.load_*, registered_marketplaces",
+                context.is_some_and(loads),
+            ),
+            (
+                "agent.system_prompt_filename",
+                agent.system_prompt.is_none() && template != "system_prompt.j2",
+            ),
+            (
+                "agent.tool_concurrency_limit",
+                agent.tool_concurrency_limit > 1,
+            ),
             ("agent.mcp_config", !agent.mcp_config.is_empty()),
             ("agent.critic", agent.critic.is_some()),
             ("client_tools", !self.client_tools.is_empty()),

@@ -1,6 +1,7 @@
 //! Objects that say in their `kind` which of several they are.
 
 use crate::json::{Json, Object};
+use crate::settings::MASK;
 use crate::settings::fault::{REDACTED, cleaned, looks_secret};
 use crate::settings::field::{Field, Reading};
 use crate::settings::model::refuse_other;
@@ -106,6 +107,65 @@ fn walk(members: &Object, view: &View<'_>) -> Object {
         shown.insert(name, leaf);
     }
     shown
+}
+
+/// A copy of what is passed on as it came, with a mask for what its name says is a credential: texts under such a
+/// name, and everything in `headers` and `env`. Types stay what they are, for clients that look at them.
+pub(crate) fn veiled(json: &Json) -> Json {
+    match json {
+        Json::Object(members) => {
+            let mut shown = Object::with_capacity(members.len());
+            for (name, value) in members.iter() {
+                let whole = ["env", "environment", "headers"];
+                let value = if whole.iter().any(|whole| name.eq_ignore_ascii_case(whole)) {
+                    texts_masked(value, true)
+                } else if looks_secret(name) {
+                    texts_masked(value, false)
+                } else {
+                    veiled(value)
+                };
+                shown.insert(name, value);
+            }
+            shown.into()
+        }
+        Json::List(items) => Json::List(items.iter().map(veiled).collect()),
+        other => other.duplicate(),
+    }
+}
+
+/// Texts, and those of a list, become masks; those of members only if it is `deep`.
+fn texts_masked(json: &Json, deep: bool) -> Json {
+    match json {
+        Json::Text(_) => Json::text(MASK),
+        Json::List(items) => {
+            Json::List(items.iter().map(|item| texts_masked(item, deep)).collect())
+        }
+        Json::Object(members) if deep => {
+            let mut shown = Object::with_capacity(members.len());
+            for (name, value) in members.iter() {
+                shown.insert(name, texts_masked(value, true));
+            }
+            shown.into()
+        }
+        other => veiled(other),
+    }
+}
+
+/// Masks credentials in what an agent's models are sent beside the conversation.
+pub(crate) fn veil_models(agent: &mut Json) {
+    match agent {
+        Json::Object(members) => {
+            for (name, value) in members.iter_mut() {
+                if matches!(name, "extra_headers" | "litellm_extra_body") {
+                    *value = veiled(value);
+                } else {
+                    veil_models(value);
+                }
+            }
+        }
+        Json::List(items) => items.iter_mut().for_each(veil_models),
+        _ => {}
+    }
 }
 
 /// Makes a field of an [`Opaque`] of certain kinds.

@@ -102,11 +102,11 @@ impl<T> Map<T> {
 
     /// Names and values in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &T)> {
-        self.0.iter().map(|(name, value)| (name.0.expose(), value))
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     pub(crate) fn insert(&mut self, name: &str, value: T) {
-        self.0.insert(Key(Text::copy_of(name)), value);
+        self.0.insert(Key::Text(Text::copy_of(name)), value);
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> Option<T> {
@@ -128,7 +128,7 @@ impl<T: Field> Field for Map<T> {
         for (name, value) in members.iter() {
             let base = base.and_then(|base| base.get(name));
             match run.at_name(name, |run| T::read_entry(value, base, run)) {
-                Some(Some(value)) => drop(map.insert(Key(Text::copy_of(name)), value)),
+                Some(Some(value)) => drop(map.insert(Key::Text(Text::copy_of(name)), value)),
                 Some(None) => {}
                 None => whole = false,
             }

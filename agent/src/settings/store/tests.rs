@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::json::Json;
+use crate::settings::ProfileKind;
 use strongroom_vault::Options;
+use strongroom_vault::audit::{Filter, Order};
 
 fn store() -> Store {
     let vault = Vault::in_memory(&Options::default()).unwrap();
@@ -257,4 +259,80 @@ fn a_panic_in_a_batch_leaves_nobody_waiting() {
         patch(&store, r#"{"misc_settings_diff":{"a":1}}"#).unwrap(),
         1
     );
+}
+
+/// `WHO OPERATION NAMESPACE/NAME` of each entry of the audit trail, the oldest first.
+fn told(store: &Store) -> Vec<String> {
+    let page = store
+        .vault()
+        .accesses(&Filter::default(), Order::OldestFirst, None, 100)
+        .unwrap();
+    let told = page.entries.iter().map(|one| {
+        let (space, name) = (one.namespace.as_ref().unwrap(), one.name.as_ref().unwrap());
+        format!("{} {} {space}/{name}", one.who.name(), one.operation)
+    });
+    told.collect()
+}
+
+#[test]
+fn each_caller_is_in_the_audit_trail_with_what_it_changed() {
+    let store = store();
+    let body = Json::parse(br#"{"llm":{"model":"m"}}"#).unwrap();
+    let save = move |desk: &mut Desk<'_>| desk.save_llm_profile("fast", Some(&body)).map(drop);
+    store.change_by(Who::key("1"), save).unwrap();
+    let gone = |desk: &mut Desk<'_>| desk.delete_llm_profile("fast").map(drop);
+    store.change_by(Who::key("2"), gone).unwrap();
+    // Whoever changes nothing has no part in it.
+    let _ = store.change_by(Who::key("3"), gone);
+    let expected = [
+        "key:1 write llm-profiles/fast",
+        "key:2 delete llm-profiles/fast",
+    ];
+    assert_eq!(told(&store), expected);
+}
+
+#[test]
+fn callers_whose_changes_are_one_commit_have_an_entry_each() {
+    let store = store();
+    let stored = at_once(&store, 8, |n| {
+        // Every fourth is refused, every fourth leaves the settings alone.
+        let limit = if n % 4 == 1 { 0 } else { 100 };
+        let body = format!(r#"{{"conversation_settings_diff":{{"max_iterations":{limit}}}}}"#);
+        let body = Json::parse(body.as_bytes()).unwrap();
+        let profile = Json::parse(br#"{"llm":{"model":"m"}}"#).unwrap();
+        store.change_by(Who::key(&n.to_string()), move |desk| {
+            if n % 4 == 3 {
+                return desk.save_llm_profile("fast", Some(&profile)).map(drop);
+            }
+            desk.patch(Some(&body)).map(drop)
+        })
+    });
+    assert_eq!(store.vault().revision(), 1, "all in one commit");
+    assert_eq!(stored.iter().filter(|stored| stored.is_ok()).count(), 6);
+    let mut told = told(&store);
+    told.sort_unstable();
+    let expected = [
+        "key:0 write settings/settings",
+        "key:2 write settings/settings",
+        "key:3 write llm-profiles/fast",
+        "key:4 write settings/settings",
+        "key:6 write settings/settings",
+        "key:7 write llm-profiles/fast",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn reading_the_credentials_is_in_the_audit_trail() {
+    let store = store();
+    let key = r#"{"agent_settings_diff":{"llm":{"api_key":"sk-of-the-settings"}}}"#;
+    let nothing = store.credentials(&Who::owner()).unwrap();
+    assert!(nothing.is_empty() && told(&store).is_empty());
+    patch(&store, key).unwrap();
+    assert_eq!(store.credentials(&Who::owner()).unwrap().len(), 1);
+    let expected = [
+        "server write settings/settings",
+        "owner read settings/settings",
+    ];
+    assert_eq!(told(&store), expected);
 }

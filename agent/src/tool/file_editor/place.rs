@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 
 use super::Outcome;
 use crate::limits::VIEW_ENTRIES_MAX;
+use crate::tool::Bounds;
 
 /// Names read of one directory. More than are shown, so that those shown are the first.
 pub(super) const NAMES_MAX: usize = 10 * VIEW_ENTRIES_MAX;
@@ -43,15 +44,22 @@ impl Entry {
 
 impl Place {
     /// What is at `path`.
-    pub(super) fn existing(path: &str, hidden: &[PathBuf]) -> Outcome<Self> {
+    pub(super) fn existing(path: &str, bounds: &Bounds) -> Outcome<Self> {
         let absolute = absolute(path)?;
-        let real = absolute.canonicalize().map_err(|error| match error.kind() {
+        let fence = Fence::around(bounds);
+        let found = absolute.canonicalize();
+        if found.is_err()
+            && let Some(above) = nearest(absolute)
+        {
+            // What may not be reached is refused in the same way whether there is anything or not.
+            fence.check(path, &above)?;
+        }
+        let real = found.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => format!(
                 "Invalid `path` parameter: {path}. The path {path} does not exist. Please provide a valid path."
             ),
             _ => ran_into(&error, "look for", path),
         })?;
-        let fence = Fence::around(hidden);
         fence.check(path, &real)?;
         let found =
             fs::symlink_metadata(&real).map_err(|error| ran_into(&error, "look for", path))?;
@@ -68,17 +76,21 @@ impl Place {
     }
 
     /// Where `path`, at which there is nothing yet, would be.
-    pub(super) fn new(path: &str, hidden: &[PathBuf]) -> Outcome<Self> {
+    pub(super) fn new(path: &str, bounds: &Bounds) -> Outcome<Self> {
         let absolute = absolute(path)?;
         let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
             return Err(format!(
                 "Invalid `path` parameter: {path}. It does not end in a file's name."
             ));
         };
-        let parent = parent
-            .canonicalize()
-            .map_err(|error| ran_into(&error, "write to", path))?;
-        let fence = Fence::around(hidden);
+        let fence = Fence::around(bounds);
+        let found = parent.canonicalize();
+        if found.is_err()
+            && let Some(above) = nearest(parent)
+        {
+            fence.check(path, &above)?;
+        }
+        let parent = found.map_err(|error| ran_into(&error, "write to", path))?;
         let real = parent.join(name);
         fence.check(path, &real)?;
         Ok(Self {
@@ -179,6 +191,12 @@ pub(super) fn is_taken(path: &str) -> Outcome<bool> {
     Ok(absolute(path)?.symlink_metadata().is_ok())
 }
 
+/// The nearest thing above `path` that there is, links followed.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    let mut above = path.ancestors().skip(1);
+    above.find_map(|above| above.canonicalize().ok())
+}
+
 fn absolute(path: &str) -> Outcome<&Path> {
     let given = Path::new(path);
     if !given.is_absolute() {
@@ -249,21 +267,21 @@ fn draft_name(name: &std::ffi::OsStr) -> OsString {
     draft
 }
 
-/// What is not to be reached, by path and, since a mount can show it elsewhere, by identity.
+/// What alone may be reached, and what is not to be, by path and, since a mount can show it elsewhere, by identity.
 struct Fence {
+    root: Option<PathBuf>,
     paths: Vec<PathBuf>,
     identities: Vec<(u64, u64)>,
 }
 
 impl Fence {
-    fn around(hidden: &[PathBuf]) -> Self {
-        let paths: Vec<_> = hidden
-            .iter()
-            .map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))
-            .collect();
+    fn around(bounds: &Bounds) -> Self {
+        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+        let paths: Vec<_> = bounds.hidden.iter().map(real).collect();
         let identities = paths.iter().filter_map(|path| fs::metadata(path).ok());
         Self {
             identities: identities.map(|it| (it.dev(), it.ino())).collect(),
+            root: bounds.root.as_ref().map(real),
             paths,
         }
     }
@@ -272,6 +290,12 @@ impl Fence {
         if cfg!(target_os = "linux") && real.starts_with("/proc") {
             return Err(format!(
                 "{path} can't be opened here: use the terminal for what is in /proc."
+            ));
+        }
+        let outside = |root: &PathBuf| !real.starts_with(root);
+        if self.root.as_ref().is_some_and(outside) {
+            return Err(format!(
+                "{path} can't be opened: it is outside the workspace root of this server."
             ));
         }
         if self.holds(real) {
@@ -297,8 +321,15 @@ mod tests {
 
     use super::*;
 
+    fn hiding(hidden: &Path) -> Bounds {
+        Bounds {
+            hidden: vec![hidden.to_owned()],
+            ..Bounds::default()
+        }
+    }
+
     fn refused(path: &Path, hidden: &Path) -> String {
-        Place::existing(path.to_str().unwrap(), &[hidden.to_owned()])
+        Place::existing(path.to_str().unwrap(), &hiding(hidden))
             .err()
             .unwrap()
     }
@@ -330,14 +361,14 @@ mod tests {
             );
         }
         let new = root.join("door/new");
-        let refused = Place::new(new.to_str().unwrap(), std::slice::from_ref(&vault))
+        let refused = Place::new(new.to_str().unwrap(), &hiding(&vault))
             .err()
             .unwrap();
         assert!(refused.contains("secrets vault"));
         let planned = root.join("identity"); // hidden before it is there
-        let refused = Place::new(planned.to_str().unwrap(), std::slice::from_ref(&planned));
+        let refused = Place::new(planned.to_str().unwrap(), &hiding(&planned));
         assert!(refused.err().unwrap().contains("secrets vault"));
-        let above = Place::existing(root.to_str().unwrap(), &[vault]).unwrap();
+        let above = Place::existing(root.to_str().unwrap(), &hiding(&vault)).unwrap();
         assert!(above.list_below("vault").unwrap().is_empty());
     }
 
@@ -366,7 +397,7 @@ mod tests {
             fs::write(root.join(name).join("f"), name).unwrap();
         }
         let path = root.join("plain/f");
-        let place = Place::existing(path.to_str().unwrap(), &[root.join("vault")]).unwrap();
+        let place = Place::existing(path.to_str().unwrap(), &hiding(&root.join("vault"))).unwrap();
         assert_eq!(place.read("f", 100).unwrap(), b"plain");
         fs::rename(root.join("plain"), root.join("old")).unwrap();
         symlink("vault", root.join("plain")).unwrap();
@@ -395,7 +426,7 @@ mod tests {
         assert!(refused(&pipe, Path::new("/nonexistent")).contains("a pipe"));
         let large = directory.path().join("large");
         File::create(&large).unwrap().set_len(101).unwrap();
-        let place = Place::existing(large.to_str().unwrap(), &[]).unwrap();
+        let place = Place::existing(large.to_str().unwrap(), &Bounds::default()).unwrap();
         assert!(place.read("large", 100).unwrap_err().contains("101 bytes"));
         assert_eq!(place.read("large", 101).unwrap().len(), 101);
     }
@@ -408,7 +439,7 @@ mod tests {
         fs::write(&file, "old").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o754)).unwrap();
         symlink("file", &link).unwrap();
-        Place::existing(link.to_str().unwrap(), &[])
+        Place::existing(link.to_str().unwrap(), &Bounds::default())
             .unwrap()
             .write("link", b"new")
             .unwrap();
@@ -416,5 +447,40 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o754);
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(fs::read_dir(&root).unwrap().count(), 2);
+    }
+
+    /// The editor reached every file of the machine, whatever root the server was given.
+    #[test]
+    fn what_is_outside_the_root_is_not_reached() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().canonicalize().unwrap();
+        let root = place.join("root");
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(place.join("root2")).unwrap();
+        fs::write(place.join("root2/f"), "f").unwrap();
+        fs::write(root.join("in"), "in").unwrap();
+        symlink("../root2", root.join("out")).unwrap();
+        symlink("root", place.join("door")).unwrap();
+        let bounds = Bounds {
+            root: Some(place.join("door")),
+            ..Bounds::default()
+        };
+        for path in ["root2/f", "root/out/f", "root/../root2/f", "root2/none"] {
+            let path = place.join(path);
+            let path = path.to_str().unwrap();
+            let refused = Place::existing(path, &bounds).err().unwrap();
+            assert!(refused.contains("outside the workspace root"), "{refused}");
+        }
+        for path in ["root2/new", "root/out/new", "root2/none/new"] {
+            let path = place.join(path);
+            let refused = Place::new(path.to_str().unwrap(), &bounds).err().unwrap();
+            assert!(refused.contains("outside the workspace root"), "{refused}");
+        }
+        for path in ["root/in", "door/in"] {
+            let path = place.join(path);
+            assert!(Place::existing(path.to_str().unwrap(), &bounds).is_ok());
+        }
+        let missing = Place::existing(root.join("none").to_str().unwrap(), &bounds);
+        assert!(missing.err().unwrap().contains("does not exist"));
     }
 }

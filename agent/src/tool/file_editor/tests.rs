@@ -222,7 +222,7 @@ fn the_vaults_own_files_and_our_process_are_refused() {
     let vault = directory.path().join("vault");
     fs::create_dir(&vault).unwrap();
     fs::write(vault.join("key.age"), "k").unwrap();
-    setup.hidden = vec![vault];
+    setup.bounds.hidden = vec![vault];
     let mut bench = Bench {
         editor: FileEditor::new(&setup),
         directory,

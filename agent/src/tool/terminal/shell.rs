@@ -15,10 +15,11 @@ use super::pty::{self, Pty};
 use super::reading::{Reading, Shared, State};
 use super::script::{self, Nonce, Report};
 use crate::child::{self, Child, Exit, Group, Launch, Stream};
+use crate::inject::fits;
 use crate::limits::{
-    CHILD_POLL_MS, ENV_ENTRY_BYTES_MAX, REAP_WAIT_MS, TERMINAL_ACCEPT_MS,
-    TERMINAL_BETWEEN_CHARS_MAX, TERMINAL_CALL_BYTES_MAX, TERMINAL_CANCEL_MS, TERMINAL_STACK_BYTES,
-    TERMINAL_START_MS, TERMINAL_UNATTENDED_BYTES_MAX,
+    CHILD_POLL_MS, REAP_WAIT_MS, TERMINAL_ACCEPT_MS, TERMINAL_BETWEEN_CHARS_MAX,
+    TERMINAL_CALL_BYTES_MAX, TERMINAL_CANCEL_MS, TERMINAL_STACK_BYTES, TERMINAL_START_MS,
+    TERMINAL_UNATTENDED_BYTES_MAX,
 };
 use crate::tool::{Cancel, Setup};
 
@@ -175,9 +176,7 @@ impl Shell {
         let named = secrets
             .iter()
             .filter(|(name, value)| is_identifier(name) && !value.is_empty());
-        let (fit, refused): (Vec<_>, Vec<_>) = named.partition(|(name, value)| {
-            name.len() + 1 + value.len() <= ENV_ENTRY_BYTES_MAX && !value.expose().contains(&0)
-        });
+        let (fit, refused): (Vec<_>, Vec<_>) = named.partition(|(name, value)| fits(name, value));
         if !fit.is_empty() {
             let nonce = Nonce::new()?;
             self.state().await_report(nonce.clone());

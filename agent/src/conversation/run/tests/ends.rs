@@ -39,6 +39,39 @@ async fn four_times_the_same_is_stuck() {
 }
 
 #[tokio::test]
+async fn a_call_that_fails_again_is_told_of_and_then_stuck() {
+    let stage = Stage::new();
+    (0..5).for_each(|_| _ = stage.model.calls("nothing_like_it", r#"{"a":1}"#));
+    let mut play = stage.create();
+    play.say("go").await;
+    play.ended().await;
+    assert_eq!(play.status(), "stuck");
+    let failure = ["ActionEvent", "AgentErrorEvent"];
+    let mut expected = failure.repeat(3);
+    expected.push("MessageEvent environment");
+    expected.extend(failure);
+    expected.push("stuck");
+    assert_eq!(play.kinds()[4..], expected);
+}
+
+/// The summary of a call is new each time: nothing was ever the same.
+#[tokio::test]
+async fn the_same_with_other_summaries_is_stuck() {
+    let stage = Stage::new();
+    for at in 0..6 {
+        let arguments = format!(r#"{{"thought":"hm","summary":"try {at}"}}"#);
+        stage.model.calls("think", &arguments);
+    }
+    let mut play = stage.create();
+    play.say("go").await;
+    play.ended().await;
+    assert_eq!(
+        (play.status().as_str(), stage.model.asked().len()),
+        ("stuck", 4)
+    );
+}
+
+#[tokio::test]
 async fn iterations_are_limited_for_each_run() {
     let mut stage = Stage::new();
     stage.iterations_max = 3;

@@ -50,6 +50,7 @@ async fn turn(events: usize) -> Duration {
     });
     filled.unwrap();
     drop(journal);
+    stage.model.forgets();
     let mut taken = Vec::new();
     for _ in 0..22 {
         stage.model.says("done");
@@ -72,4 +73,5 @@ async fn a_turn_costs_the_same_in_a_long_log() {
     let (short, long) = (turn(1_000).await, turn(10_000).await);
     eprintln!("a turn takes {short:?} after 1,000 events, {long:?} after 10,000");
     assert!(short < Duration::from_millis(20));
+    assert!(long < short * 3 / 2);
 }

@@ -1,5 +1,7 @@
 //! What becomes of secrets.
 
+use strongroom_vault::audit::{Filter, Operation, Order};
+
 use super::stage::Stage;
 use crate::llm::{Said, Thought, ToolCall};
 
@@ -26,6 +28,38 @@ async fn a_named_secret_is_lent_and_never_seen() {
         "final <secret-hidden>"
     );
     assert!(!format!("{:?}", stage.model.asked()).contains(VALUE));
+}
+
+#[tokio::test]
+async fn the_audit_trail_says_which_secrets_a_command_got() {
+    let stage = Stage::new();
+    let command = r#"{"command":"echo $TOKEN $ODD > f"}"#;
+    stage.model.calls("terminal", command).says("ok");
+    let mut play = stage.create();
+    for (name, value) in [
+        ("TOKEN", VALUE),
+        ("ODD", "no variable\0holds it"),
+        ("OTHER", "unused-value"),
+    ] {
+        play.secret(name, value);
+    }
+    play.say("go").await;
+    play.ended().await;
+    let page = stage
+        .vault
+        .accesses(&Filter::default(), Order::OldestFirst, None, 100);
+    let told: Vec<_> = page
+        .unwrap()
+        .entries
+        .iter()
+        .filter(|one| one.operation == Operation::Inject)
+        .map(|one| {
+            assert_eq!(one.who.conversation(), Some(&*stage.id.to_string()));
+            assert_eq!(one.who.tool(), Some("terminal"));
+            format!("{} {}", one.name.as_ref().unwrap(), one.verdict)
+        })
+        .collect();
+    assert_eq!(told, ["ODD done", "TOKEN done", "ODD failed"]);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use crate::lookup::{self, Lookup};
 use crate::net::Network;
 use crate::secrets::{Resolver, Secrets, Setting};
 use crate::source::{Holder, Rights, Source};
-use crate::tool::{Content, Setup};
+use crate::tool::{Bounds, Content, Setup};
 
 struct Nobody;
 
@@ -85,7 +85,7 @@ impl Stage {
 
     fn secrets(&self) -> Secrets {
         let place = Namespace::new(&format!("secrets.{}", self.id.hex())).unwrap();
-        Secrets::open(&place, &self.resolver).unwrap()
+        Secrets::open(&place, &self.id.to_string(), &self.resolver).unwrap()
     }
 
     /// A new conversation.
@@ -119,13 +119,14 @@ impl Stage {
             working_dir: self.path().to_owned(),
             environment: Vec::new(),
             guard: Guard::off(),
-            hidden: Vec::new(),
+            bounds: Bounds::default(),
             masks: Arc::new(Hiding::new(secrets.redactor())),
             output_dir: None,
         };
         let frames = journal.hub().subscribe().unwrap();
         let runner = Runner::new(Parts {
             journal,
+            histories: Arc::default(),
             secrets,
             outfit: outfit.unwrap(),
             tools: setup,
