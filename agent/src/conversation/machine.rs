@@ -9,17 +9,17 @@ use crate::limits::HISTORY_PAGE_EVENTS;
 use crate::tool::Observation;
 
 /// What a run knows of the log up to some event.
-pub struct Machine {
+pub(super) struct Machine {
     /// What the model is told.
-    pub history: History,
+    pub(super) history: History,
     /// Whether it repeats itself.
-    pub stuck: Stuck,
+    pub(super) stuck: Stuck,
     /// Events that are taken up.
-    pub seen: u64,
+    pub(super) seen: u64,
     /// A condensation is wished for, and has not been made.
-    pub condense: bool,
+    pub(super) condense: bool,
     /// What tools take up after a restart: the newest task list.
-    pub past: Option<Observation>,
+    pub(super) past: Option<Observation>,
     message_chars_max: usize,
     bytes: usize,
 }
@@ -30,7 +30,7 @@ const EVENT_BYTES: usize = 1024;
 impl Machine {
     /// One that knows nothing yet.
     #[must_use]
-    pub fn new(message_chars_max: usize, thresholds: Thresholds) -> Self {
+    pub(super) fn new(message_chars_max: usize, thresholds: Thresholds) -> Self {
         Self {
             history: History::new(message_chars_max),
             stuck: Stuck::new(thresholds),
@@ -44,7 +44,7 @@ impl Machine {
 
     /// What it takes, about.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -52,7 +52,7 @@ impl Machine {
     ///
     /// # Errors
     /// Those of reading it.
-    pub fn follow(&mut self, journal: &Journal) -> Result<(), Error> {
+    pub(super) fn follow(&mut self, journal: &Journal) -> Result<(), Error> {
         let len = journal.len();
         while self.seen < len {
             let until = len.min(self.seen + HISTORY_PAGE_EVENTS);

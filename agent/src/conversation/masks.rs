@@ -4,12 +4,12 @@ use crate::redact::{MASK, Medium, Redactor, Stream};
 use crate::tool::{Mask, Masks};
 
 /// Hides what `redactor` knows.
-pub struct Hiding(Redactor);
+pub(super) struct Hiding(Redactor);
 
 impl Hiding {
     /// Masks with `redactor`, and with all that it learns later.
     #[must_use]
-    pub fn new(redactor: &Redactor) -> Self {
+    pub(super) fn new(redactor: &Redactor) -> Self {
         Self(redactor.clone())
     }
 }

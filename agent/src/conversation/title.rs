@@ -5,7 +5,7 @@ use crate::llm::{Message, Part};
 
 /// The request for a title of a conversation that begins with `first`.
 #[must_use]
-pub fn request(first: &str) -> Vec<Message> {
+pub(super) fn request(first: &str) -> Vec<Message> {
     let system = format!(
         "You name conversations. Answer with a title for the one that begins with the message you are given: at most \
          {TITLE_CHARS_MAX} characters, in the message's language, naming the task rather than describing the message. \
@@ -20,7 +20,7 @@ pub fn request(first: &str) -> Vec<Message> {
 
 /// The title in a model's answer: its first line, without what surrounds it, cut to the allowed length.
 #[must_use]
-pub fn read(answer: &str) -> Option<String> {
+pub(super) fn read(answer: &str) -> Option<String> {
     let line = answer
         .lines()
         .map(str::trim)

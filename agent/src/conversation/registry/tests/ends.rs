@@ -152,7 +152,7 @@ async fn a_run_whose_end_could_not_be_kept_is_in_error() {
     stage.model.says("title").says("done");
     let body = Json::parse(br#"{"content":[{"type":"text","text":"go"}],"run":true}"#).ok();
     conversation.send(body.as_ref()).await.unwrap();
-    while conversation.runner().is_running() {
+    while conversation.journal().state().status == Status::Running {
         tokio::task::yield_now().await;
     }
     assert_eq!(conversation.journal().state().status, Status::Finished);
