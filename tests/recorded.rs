@@ -8,25 +8,26 @@
 //! differs on purpose is in `compat/conversations.json`, by FILE#ENTRY, with a reason. `STRONGROOM_PLAY_PYTHON` names
 //! a Python whose `openhands.agent_server` is played against in place of ours.
 
+mod past;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use strongroom_tests::model::{Model, Reply};
+use strongroom_tests::model::Model;
 use tempfile::{TempDir, tempdir};
 
 use crate::compat::contract;
 use crate::program::{Server, Setup, root};
 use crate::wire::{Answer, Wire, request};
+use past::{Ask, Frame, asks, conversation, frames, reply, runs, with_tools};
 
 /// The key that the recordings were made with.
 const KEY: &str = "session-key-for-recording";
 /// What came within this time of a request's answer followed from that request, if the next one came later.
 const FOLLOWS_S: f64 = 0.35;
-/// An answer of the model that took longer was held back. The time of its making is told in whole seconds.
-const PROMPT_S: f64 = 1.0;
 /// How long an answer may differ from the recorded one before that counts.
 const SETTLE: Duration = Duration::from_secs(15);
 
@@ -45,21 +46,6 @@ struct Play {
     /// How each event that was shown in full is to be told.
     labels: BTreeMap<String, String>,
     differences: Vec<(String, String)>,
-}
-
-/// A request that the model got, but for titles.
-struct Ask {
-    conversation: String,
-    at: f64,
-    /// When its answer came, and what it is held by until then.
-    free: f64,
-    hold: String,
-}
-
-/// Something that subscribers were told of a conversation's log.
-struct Frame {
-    conversation: String,
-    at: f64,
 }
 
 fn start(dir: &Path) -> Server {
@@ -378,106 +364,6 @@ impl Play {
 
 fn json_of(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_default()
-}
-
-fn with_tools(recording: &Value) -> impl Iterator<Item = &Value> {
-    let asked = recording["llm"].as_array().unwrap().iter();
-    asked.filter(|asked| asked["body"].get("tools").is_some())
-}
-
-fn asks(recording: &Value) -> Vec<Ask> {
-    let took = |asked: &Value| {
-        let made = asked["reply"]["body"]["created"].as_f64()?;
-        Some(made - asked["at"].as_f64()?)
-    };
-    let quickest = with_tools(recording)
-        .filter_map(took)
-        .fold(f64::INFINITY, f64::min);
-    let session = |asked: &Value| {
-        asked["headers"]["x-litellm-session-id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
-    };
-    let all: Vec<_> = with_tools(recording).collect();
-    let ask = |(number, asked): (usize, &&Value)| {
-        let conversation = session(asked);
-        // Where no time is told, it is answered at once, and nothing waits for it.
-        let at = asked["at"].as_f64().unwrap_or(f64::INFINITY);
-        let mut free = asked["at"].as_f64().unwrap_or_default();
-        if took(asked).is_some_and(|took| took > quickest + PROMPT_S) {
-            let later = all.iter().skip(number + 1);
-            let next = later.into_iter().find(|next| session(next) == conversation);
-            free = next.map_or(f64::INFINITY, |next| next["at"].as_f64().unwrap());
-        }
-        if lost(&asked["reply"]) {
-            free = f64::INFINITY;
-        }
-        let hold = format!("ask {number}");
-        Ask {
-            conversation,
-            at,
-            free,
-            hold,
-        }
-    };
-    all.iter().enumerate().map(ask).collect()
-}
-
-fn frames(traffic: &Value) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    for socket in traffic.as_array().unwrap() {
-        let path = socket["path"].as_str().unwrap_or_default();
-        // One that began later was shown what others had seen before.
-        if socket["kind"] != "ws" || path.contains("resend") {
-            continue;
-        }
-        let id = path.rsplit('/').next().unwrap_or_default();
-        let received = socket["frames"].as_array().into_iter().flatten();
-        for frame in received.filter(|frame| frame["dir"] == "recv") {
-            let label = label(&frame["body"]);
-            if label != "stats" && label != "full_state" && label != "ServerError" {
-                let conversation = id.to_owned();
-                let at = frame["t"].as_f64().unwrap();
-                frames.push(Frame { conversation, at });
-            }
-        }
-    }
-    frames
-}
-
-/// The conversation that a path is about.
-fn conversation(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("/api/conversations/")?;
-    rest.split(['/', '?'])
-        .next()
-        .filter(|id| id.starts_with('{'))
-}
-
-/// Whether a recorded request sets off a run.
-fn runs(entry: &Value) -> bool {
-    let path = entry["path"].as_str().unwrap_or_default();
-    let body = &entry["request"];
-    let says = body["run"] == true || body["initial_message"]["run"] == true;
-    path.ends_with("/run") || says || body["accept"] == true
-}
-
-/// Whether it had no answer, or one that came after an interruption.
-fn lost(recorded: &Value) -> bool {
-    recorded["status"].as_u64().is_none_or(|status| status == 0)
-        || recorded.to_string().contains("too late")
-}
-
-fn reply(recorded: &Value) -> Reply {
-    if lost(recorded) {
-        return Reply::says("never heard");
-    }
-    let status = recorded["status"].as_u64().unwrap_or_default();
-    let status = u16::try_from(status).unwrap();
-    match recorded["error"].as_str() {
-        Some(message) => Reply::fails(status, message),
-        None => Reply::recorded(status, recorded["body"].clone()),
-    }
 }
 
 /// The events of a page, if it is one.
