@@ -213,11 +213,11 @@ async fn a_run_that_a_crash_cut_short_is_in_error_at_once() {
         [
             "ConversationStateUpdateEvent",
             "ActionEvent",
-            "AgentErrorEvent",
-            "ConversationStateUpdateEvent"
+            "ConversationStateUpdateEvent",
+            "AgentErrorEvent"
         ]
     );
-    assert!(matches!(&events[2].body, Body::AgentError(error) if error.tool_call_id == "call_1"));
+    assert!(matches!(&events[3].body, Body::AgentError(error) if error.tool_call_id == "call_1"));
     assert_eq!(
         again.get(rested).await.unwrap().journal().state().status,
         Status::Idle
