@@ -254,6 +254,9 @@ pub const CONVERSATION_IDLE_SECONDS: u64 = 20 * 60;
 pub const CONVERSATION_LOOK_SECONDS: u64 = 60;
 /// What is remembered of the logs of conversations that rest, in bytes, by the lengths of their texts.
 pub const HISTORIES_BYTES_MAX: usize = 64 << 20;
+/// What is remembered of a log is forgotten when no run needed it for so long, in seconds: an idle conversation is to take
+/// little memory, and the log can be read again.
+pub const HISTORY_IDLE_SECONDS: u64 = 60;
 /// Log entries that the erasure of a conversation deletes in one step.
 pub const ERASE_STEP_ENTRIES: u64 = 1_000;
 /// What a server that stops waits for runs to end, in seconds.

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::machine::Machine;
 use crate::limits::HISTORIES_BYTES_MAX;
@@ -18,10 +19,17 @@ pub struct Histories {
 
 #[derive(Default)]
 struct Kept {
-    machines: HashMap<u64, (Machine, u64)>,
+    machines: HashMap<u64, Resting>,
     bytes: usize,
     /// Counts what is kept: the smallest is the longest unused.
     clock: u64,
+}
+
+struct Resting {
+    machine: Machine,
+    /// The clock when it came.
+    number: u64,
+    since: Instant,
 }
 
 impl Histories {
@@ -47,9 +55,17 @@ impl Histories {
         kept.clock += 1;
         let now = kept.clock;
         kept.bytes += machine.bytes();
-        kept.machines.insert(number, (machine, now));
+        let resting = Resting {
+            machine,
+            number: now,
+            since: Instant::now(),
+        };
+        kept.machines.insert(number, resting);
         while kept.bytes > HISTORIES_BYTES_MAX {
-            let oldest = kept.machines.iter().min_by_key(|(_, (_, used))| *used);
+            let oldest = kept
+                .machines
+                .iter()
+                .min_by_key(|(_, resting)| resting.number);
             let Some(oldest) = oldest.map(|(number, _)| *number) else {
                 break;
             };
@@ -59,6 +75,20 @@ impl Histories {
         drop(kept);
     }
 
+    /// Lets go of those that have rested for `long`. Dropping them takes a while.
+    pub(super) fn let_go(&self, long: Duration) {
+        let mut kept = self.kept();
+        let rested = kept.machines.iter();
+        let rested = rested.filter(|(_, resting)| resting.since.elapsed() >= long);
+        let numbers: Vec<u64> = rested.map(|(number, _)| *number).collect();
+        let gone: Vec<_> = numbers
+            .into_iter()
+            .map(|number| kept.remove(number))
+            .collect();
+        drop(kept);
+        drop(gone);
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,9 +96,9 @@ impl Histories {
 
 impl Kept {
     fn remove(&mut self, number: u64) -> Option<Machine> {
-        let (machine, _) = self.machines.remove(&number)?;
-        self.bytes -= machine.bytes();
-        Some(machine)
+        let resting = self.machines.remove(&number)?;
+        self.bytes -= resting.machine.bytes();
+        Some(resting.machine)
     }
 }
 
@@ -110,6 +140,11 @@ mod tests {
             .map(|number| histories.take(*number).is_some())
             .collect();
         assert_eq!(there, [true, false, true, true]);
+        histories.keep(numbers[0], machine());
+        histories.let_go(Duration::from_secs(3_600));
+        assert_ne!(histories.kept().bytes, 0, "it has just come");
+        histories.let_go(Duration::ZERO);
+        assert!(histories.take(numbers[0]).is_none());
         assert_eq!(histories.kept().bytes, 0);
     }
 }

@@ -13,6 +13,7 @@ use crate::conversation::stuck::Thresholds;
 use crate::conversation::{Error, Id, Journal, Runner};
 use crate::limits::{
     CONVERSATION_IDLE_SECONDS, CONVERSATION_LOOK_SECONDS, CONVERSATIONS_LOADED_MAX,
+    HISTORY_IDLE_SECONDS,
 };
 use crate::secrets::Secrets;
 use crate::settings::field::Field;
@@ -91,10 +92,13 @@ impl Shared {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(CONVERSATION_LOOK_SECONDS)).await;
-                match shared.upgrade() {
-                    Some(shared) => shared.unload(Duration::from_secs(CONVERSATION_IDLE_SECONDS)),
-                    None => return,
-                }
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                shared.unload(Duration::from_secs(CONVERSATION_IDLE_SECONDS));
+                let long = Duration::from_secs(HISTORY_IDLE_SECONDS);
+                // If it can't be run, the server stops, and nothing is to be saved any more.
+                let _ = blocking(move || shared.histories.let_go(long)).await;
             }
         });
     }
