@@ -37,7 +37,7 @@ pub struct Parts {
     pub secrets: Secrets,
     /// Its agent.
     pub outfit: Outfit,
-    /// What its tools are made for; their masks are [`Hiding`](super::masks::Hiding).
+    /// What its tools are made for; their masks hide the secrets of this conversation.
     pub tools: Setup,
     /// Where it works.
     pub directory: PathBuf,
