@@ -202,7 +202,10 @@ fn role_of_a_server_with_a_child() {
     use strongroom_http::{Config, Server, harden};
     use strongroom_vault::{Options, Unlock, Vault};
 
-    let data = PathBuf::from(std::env::var_os("DATA").unwrap());
+    // Whoever runs all ignored tests runs this one as well, and has no part for it.
+    let Some(data) = std::env::var_os("DATA").map(PathBuf::from) else {
+        return;
+    };
     let _ = harden::private();
     let guard = match Isolation::Require.prepare(&[&data]) {
         Ok(guard) => guard,
