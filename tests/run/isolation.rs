@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::VALUE;
 use crate::program::{BINARY, Ended, Setup};
@@ -53,7 +53,7 @@ impl Stage {
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
         let elsewhere = root.path().join("elsewhere.txt");
         fs::write(&elsewhere, "AGE-SECRET-KEY of another kind").unwrap();
-        fs::copy(BINARY, &program).unwrap();
+        copy_program(BINARY, &program);
         let value = root.path().join("value");
         fs::write(&value, VALUE).unwrap();
         for path in [&data, &elsewhere] {
@@ -156,7 +156,7 @@ fn an_identity_that_was_given_is_covered_too() {
     let dir = tempfile::tempdir().unwrap();
     let (data, identity) = (dir.path().join("data"), dir.path().join("identity.txt"));
     super::fill(&data, &[("TOKEN", VALUE.as_bytes())]);
-    fs::copy(data.join("identity.txt"), &identity).unwrap();
+    copy_program(data.join("identity.txt"), &identity);
     let given = identity.to_str().unwrap();
     let script = format!("test -s {given} && echo got it; cat {given}; test -n \"$TOKEN\"");
     let options = ["--isolate", "require", "--identity", given];
@@ -241,6 +241,16 @@ fn role_of_a_server_with_a_child() {
     println!("CHILD {} END", found.replace('\n', " "));
 }
 
+/// Copies a program to be run. By a program of its own: while this process had the copy open for writing, a test beside
+/// this one could begin a child, which would hold it open, and what is open for writing can't be run.
+fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = std::process::Command::new("cp")
+        .args([from.as_ref(), to.as_ref()])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+}
+
 /// A shell script that makes all attempts and says which got through.
 fn script() -> String {
     let attempt = |(attempt, what): &(&str, &str)| {
@@ -253,7 +263,7 @@ fn play_server(user: u32) {
     let stage = Stage::new(user);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tests = stage._root.path().join("tests");
-    fs::copy(std::env::current_exe().unwrap(), &tests).unwrap();
+    copy_program(std::env::current_exe().unwrap(), &tests);
     let role = "run::isolation::role_of_a_server_with_a_child";
     let setup = Setup::program(&tests)
         .args(["--exact", role, "--ignored", "--nocapture"])
