@@ -244,18 +244,7 @@ impl<'a> Fields<'a> {
 
 /// Whether the value of a header of this name is a credential, and so never shown.
 pub(crate) fn is_secret_header(name: &str) -> bool {
-    const WORDS: [&str; 8] = [
-        "AUTHORIZATION",
-        "COOKIE",
-        "CREDENTIAL",
-        "KEY",
-        "PASSWORD",
-        "SECRET",
-        "SESSION",
-        "TOKEN",
-    ];
-    let name = name.to_ascii_uppercase();
-    WORDS.iter().any(|word| name.contains(word))
+    crate::settings::fault::looks_secret(name)
 }
 
 /// What is wrong with a lookup, as the end of a sentence.

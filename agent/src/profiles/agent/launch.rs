@@ -75,12 +75,7 @@ impl Desk<'_> {
                 .ok_or_else(|| SettingsError::UnknownAgentProfile(name.to_owned()))?,
         };
         let settings = self.settings()?;
-        let mut report = Report::default();
-        report.servers(&profile, &settings);
-        let tree = match &profile {
-            AgentProfile::OpenHands(profile) => self.own(profile, &settings, &mut report)?,
-            AgentProfile::Acp(profile) => foreign(profile, &mut report),
-        };
+        let (tree, mut report) = self.looked_at(&profile, &settings)?;
         let resolved = tree.and_then(|tree| self.resolved(tree, &settings, &mut report));
         Ok(report.shown(&profile, resolved))
     }
@@ -94,12 +89,7 @@ impl Desk<'_> {
         let name = super::name_of_id(self, id)?.ok_or_else(unknown)?;
         let profile = load(self, &name)?.ok_or_else(unknown)?;
         let settings = self.settings()?;
-        let mut report = Report::default();
-        report.servers(&profile, &settings);
-        let tree = match &profile {
-            AgentProfile::OpenHands(profile) => self.own(profile, &settings, &mut report)?,
-            AgentProfile::Acp(profile) => foreign(profile, &mut report),
-        };
+        let (tree, mut report) = self.looked_at(&profile, &settings)?;
         let read = tree.and_then(|tree| self.fitted(tree, &settings, &mut report));
         let Some(read) = read else {
             let mut run = Reading::new(self.site, Source::Stored, "body");
@@ -117,6 +107,21 @@ impl Desk<'_> {
         launched.insert("secret_refs", member("secret_refs"));
         launched.insert("llm_profile_ref", Json::Null);
         Ok((read, launched))
+    }
+
+    /// The settings that a profile comes to, but for the servers, with what was found out on the way.
+    fn looked_at(
+        &self,
+        profile: &AgentProfile,
+        settings: &Settings,
+    ) -> Result<(Option<Object>, Report), SettingsError> {
+        let mut report = Report::default();
+        report.servers(profile, settings);
+        let tree = match profile {
+            AgentProfile::OpenHands(profile) => self.own(profile, settings, &mut report)?,
+            AgentProfile::Acp(profile) => foreign(profile, &mut report),
+        };
+        Ok((tree, report))
     }
 
     /// The settings of our own agent, but for the servers; `None` when something is missing.
