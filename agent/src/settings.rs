@@ -22,6 +22,7 @@ mod schema;
 pub(crate) mod secret;
 mod servers;
 mod store;
+mod time;
 
 pub(crate) use agent::RETIRED;
 pub(crate) use desk::named;
@@ -34,7 +35,8 @@ pub use model::Version;
 pub use schema::{agent_schema, conversation_schema};
 pub use secret::{Expose, MASK, Secret, Secrets};
 pub(crate) use store::Spaces;
-pub use store::{Shown, Store, now, timestamp};
+pub use store::{Shown, Store};
+pub use time::{now, timestamp};
 
 use agent::AgentSettings;
 use conversation::ConversationSettings;
