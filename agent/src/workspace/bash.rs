@@ -226,6 +226,11 @@ impl Bash {
         self.shared().kept.clear(self.scope)
     }
 
+    /// Forgets all events of a scope that is given up.
+    pub fn forget(&self, scope: Scope) {
+        self.shared().kept.clear(Some(scope));
+    }
+
     /// Ends every command, of any scope, and waits a little until they have.
     pub fn close(&self) {
         let shared = self.shared();
