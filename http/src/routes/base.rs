@@ -23,6 +23,8 @@ pub(super) struct Base {
 }
 
 impl Base {
+    /// That of the conversation in the path; without one, the server's.
+    ///
     /// # Errors
     /// There is no such conversation, or its directory is gone.
     pub(super) async fn of(call: &Call) -> Result<Self, Error> {
@@ -86,7 +88,10 @@ pub(super) async fn directory(call: &Call, id: Id) -> Result<PathBuf, Error> {
 /// Forgets what the commands of a conversation printed.
 pub(super) async fn forget(call: &Call, id: Id) -> Result<(), Error> {
     let workspace = call.state.workspace.clone();
-    let forget = move || Ok::<_, Error>(workspace.bash.forget(scope(id)));
+    let forget = move || {
+        workspace.bash.forget(scope(id));
+        Ok::<_, Error>(())
+    };
     call.state.pool.work(forget).await
 }
 

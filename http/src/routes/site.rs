@@ -4,8 +4,6 @@
 //! vault. So a file is the type that its name says, is kept by no cache, and a document among them gets an origin of
 //! its own: its scripts run, but can neither read an answer of this server nor what a page of this server has stored.
 
-use std::path::Path;
-
 use hyper::header::{self, HeaderValue};
 use strongroom_agent::workspace::site;
 
@@ -32,15 +30,16 @@ pub async fn show(call: Call) -> Result<Reply, Error> {
     let shown = call.state.pool.write(open).await?;
     let kind = media::of(&shown.path);
     let mut reply = send(&call, shown.stored, kind).await?;
-    guard(&mut reply, &shown.path);
+    guard(&mut reply, kind);
     Ok(reply)
 }
 
-fn guard(reply: &mut Reply, path: &Path) {
+/// Keeps what is shown as `kind` from doing harm where it is shown.
+fn guard(reply: &mut Reply, kind: &str) {
     let headers = reply.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     // Browsers show no PDF in a sandbox; their viewers keep its scripts to themselves.
-    if media::of(path) != media::PDF {
+    if kind != media::PDF {
         headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
     }
     reply::keep_from_caches(reply);
