@@ -245,6 +245,16 @@ mod tests {
         assert_eq!(outside, NotShown::Place(Refused::Outside).to_string());
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn our_own_memory_is_not_shown_where_everything_is() {
+        let ground = Ground::new(None, Vec::new()).unwrap();
+        let process = Refused::Process.to_string();
+        for path in ["proc/self/environ", "proc/self/root/proc/self/maps", "proc"] {
+            assert_eq!(text(&ground, Path::new("/"), path), process, "{path}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_path_leads_outside(
