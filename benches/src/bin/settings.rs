@@ -1,17 +1,20 @@
 //! The settings over HTTP: reading them against a hyper service that answers as many bytes without looking,
-//! patching them against a durable put of as many bytes: over the same connection, and in process.
+//! patching them against a durable put of as many bytes: both over one connection, and both in process.
 
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::ExitCode;
 
+use strongroom_agent::fernet::Keys;
+use strongroom_agent::json::Json;
+use strongroom_agent::settings::Store;
 use strongroom_benches::Result;
 use strongroom_benches::lane::Lane;
 use strongroom_benches::load::{self, Client};
 use strongroom_benches::process::Server;
 use strongroom_benches::records;
 use strongroom_benches::report::{Bar, Report, run};
-use strongroom_benches::rounds::{interleave, median};
+use strongroom_benches::rounds::{Arm, Measure, interleave, median};
 use strongroom_benches::serve::{self, Role};
 use strongroom_benches::setting::file_system;
 use strongroom_vault::limits::VALUE_CACHE_BYTES_DEFAULT;
@@ -113,34 +116,42 @@ fn write(report: &mut Report, data: &Path, other: &Path, bytes: usize) -> Result
             Ok(())
         })
     };
-    let arms = [&mut patch as &mut dyn FnMut() -> _, &mut put, &mut bare];
-    let [patch, put, bare] = interleave(report.setting.rounds(), arms)?;
+    let store = Store::new(vault.clone(), Keys::none(), String::new())?;
+    let mut most = 0;
+    let mut change = || {
+        median(count, || {
+            most = 203 - most.max(101);
+            let body = format!(r#"{{"conversation_settings_diff":{{"max_iterations":{most}}}}}"#);
+            let body = Json::parse(body.as_bytes())?;
+            store.change(move |desk| Ok(desk.patch(Some(&body))?.to_bytes()))?;
+            Ok(())
+        })
+    };
+    let arms: [Measure<'_>; 4] = [&mut patch, &mut put, &mut change, &mut bare];
+    let [patch, put, change, bare] = interleave(report.setting.rounds(), arms)?;
     report.table(
         "PATCH of the settings / a durable put of as many bytes",
         &format!(
-            "median of {count} a round, {bytes} bytes, {SECRETS} secrets in both; both over one connection, and the \
-             put in process too, without an entry in the audit trail; on {}",
+            "median of {count} a round, {bytes} bytes, {SECRETS} secrets in both; all but the put in process leave an \
+             entry in the audit trail; on {}",
             file_system(data)
         ),
     );
+    let micros = |arm: &Arm| arm.spread().scaled(1e6);
     report.figure(
-        "PUT of a secret, us",
-        &put.spread().scaled(1e6),
+        "PUT of a secret over HTTP, us",
+        &micros(&put),
         "",
         Bar::None,
     );
+    report.figure("PATCH / PUT", &patch.over(&put), "", Bar::AtMost(1.5));
+    report.figure("put in process, us", &micros(&bare), "", Bar::None);
+    report.figure("patch / put", &change.over(&bare), "", Bar::AtMost(1.5));
     report.figure(
-        "PATCH / PUT of a secret",
-        &patch.over(&put),
-        "",
-        Bar::AtMost(1.5),
-    );
-    report.figure(
-        "put in process, us",
-        &bare.spread().scaled(1e6),
+        "PATCH over HTTP / put in process",
+        &patch.over(&bare),
         "",
         Bar::None,
     );
-    report.figure("PATCH / put in process", &patch.over(&bare), "", Bar::None);
     Ok(())
 }
