@@ -114,7 +114,7 @@ fn no_path_and_no_link_leads_out_of_the_directory() {
         "/%2e%2e/outside.txt",
         "/%2e%2e%2foutside.txt",
         "/sub/../../outside.txt",
-        "/../work/v.mp4",
+        "/../work%2Fv.mp4",
         "/out.txt",
         "/up",
         "/up/outside.txt",
