@@ -103,7 +103,7 @@ fn who_reads_writes_and_is_turned_away_is_listed_with_a_server_and_without() {
 fn whoever_is_turned_away_from_a_websocket_is_listed() {
     let dir = tempdir().unwrap();
     let server = Setup::keyed(dir.path()).start();
-    let ask = |query: &str, headers: &[(&str, &str)]| {
+    let ask_at = |id: &str, query: &str, headers: &[(&str, &str)]| {
         let mut all = vec![
             ("upgrade", "websocket"),
             ("connection", "upgrade"),
@@ -111,11 +111,22 @@ fn whoever_is_turned_away_from_a_websocket_is_listed() {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         all.extend(headers);
-        let path = format!("/sockets/events/7b1e5a52-61c4-4a7b-9d9b-0f4d6c1c2b11{query}");
+        let path = format!("/sockets/events/{id}{query}");
         let mut wire = Wire::to(server.address);
         let answer = wire.ask(&request("GET", &path, &all, None));
         (wire, answer.status)
     };
+    let ask = |query: &str, headers: &[(&str, &str)]| {
+        ask_at("7b1e5a52-61c4-4a7b-9d9b-0f4d6c1c2b11", query, headers)
+    };
+    // With the right key, what is wrong is the id, and nobody was turned away.
+    let right = [("x-session-api-key", KEY)];
+    assert_eq!(ask_at("no-id", "", &right).1, 403);
+    assert_eq!(
+        ask_at("no-id", &format!("?session_api_key={KEY}"), &[]).1,
+        403
+    );
+    assert_eq!(trail(dir.path(), &[]).len(), 0);
     assert_eq!(ask("", &[("x-session-api-key", "wrong")]).1, 403);
     assert_eq!(ask("?session_api_key=wrong", &[]).1, 403);
     let (mut wire, status) = ask("", &[]);

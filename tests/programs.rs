@@ -104,3 +104,9 @@ fn a_pause_and_an_interruption_and_going_on() {
 fn a_kill_in_the_middle_and_going_on() {
     check("restart", "openai/gpt-4o", false);
 }
+
+#[test]
+#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+fn a_conversation_and_its_own_workspace() {
+    check("scope", "openai/gpt-4o", false);
+}

@@ -12,6 +12,8 @@ use tempfile::tempdir;
 use crate::program::{KEY, PATIENCE, Server, Setup};
 use crate::wire::{Answer, Wire, request};
 
+mod pages;
+mod parts;
 mod recorded;
 
 const BASH: &str = "/api/bash";
@@ -50,6 +52,17 @@ fn upload(wire: &mut Wire, path: &str, content: &[u8]) -> Answer {
     let body = form(content);
     let head = upload_head(path, body.len());
     wire.ask(&[head, body].concat())
+}
+
+/// A conversation whose agent is never asked.
+fn converse(wire: &mut Wire, id: &str, work: &Path) {
+    let body = json!({
+        "conversation_id": id,
+        "workspace": {"working_dir": work},
+        "agent": {"kind": "Agent", "llm": {"model": "openai/none", "api_key": "k"}, "tools": []},
+    });
+    let made = wire.call("POST", "/api/conversations", Some(&body.to_string()));
+    assert_eq!(made.status, 201, "{}", made.text());
 }
 
 fn git(dir: &Path, arguments: &[&str]) {

@@ -3,12 +3,13 @@
 //! - [`bash`]: commands in shells of their own, their masked output kept for whoever asks later.
 //! - [`files`]: files as they are, to disk and from it in pieces of any number.
 //! - [`git`]: what has changed in a repository, trusting nothing that is written in it.
+//! - [`site`]: the files of one directory, as a page in a browser asks for them.
 //! - [`confine`]: which paths may be reached at all.
 //!
 //! Everything blocks: call it on a thread that may wait. Knows no HTTP and no conversation.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::isolate::Guard;
@@ -18,8 +19,9 @@ pub mod bash;
 pub mod confine;
 pub mod files;
 pub mod git;
+pub mod site;
 
-use bash::Bash;
+use bash::{Bash, Scope};
 use confine::{Ground, Refused};
 use git::Git;
 
@@ -62,6 +64,20 @@ impl Workspace {
                 setup.environment,
             ),
             git: Git::new(ground.clone(), setup.guard, setup.redactor),
+            ground,
+        })
+    }
+
+    /// The part of it that lies in `directory`, with commands that only those who know `scope` hear of. Its commands
+    /// begin there; a repository may reach up from there, as far as the whole workspace does.
+    ///
+    /// # Errors
+    /// [`Refused`]: it is no directory that can be reached.
+    pub fn part(&self, directory: &Path, scope: Scope) -> Result<Self, Refused> {
+        let ground = Arc::new(self.ground.part(directory)?);
+        Ok(Self {
+            bash: self.bash.part(ground.clone(), scope),
+            git: self.git.part(ground.clone()),
             ground,
         })
     }

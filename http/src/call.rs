@@ -156,6 +156,7 @@ pub struct Call {
     /// On which road.
     pub peer: Peer,
     parts: Parts,
+    pattern: &'static str,
     values: Values,
     body: Received,
     arriving: Option<Arriving>,
@@ -167,7 +168,7 @@ impl Call {
         (caller, who): (Caller, Who),
         peer: Peer,
         parts: Parts,
-        values: Values,
+        (pattern, values): (&'static str, Values),
         body: Received,
         arriving: Option<Arriving>,
     ) -> Self {
@@ -177,6 +178,7 @@ impl Call {
             who,
             peer,
             parts,
+            pattern,
             values,
             body,
             arriving,
@@ -197,6 +199,19 @@ impl Call {
     pub fn value(&self, number: usize) -> String {
         let path = self.state.path(&self.parts.uri);
         self.values.get(&path, number).to_owned()
+    }
+
+    /// The value of the path's last variable.
+    #[must_use]
+    pub fn last_value(&self) -> String {
+        let path = self.state.path(&self.parts.uri);
+        self.values.last(&path).to_owned()
+    }
+
+    /// The path as it stands in the table of routes.
+    #[must_use]
+    pub fn pattern(&self) -> &'static str {
+        self.pattern
     }
 
     /// The value of a parameter of the query; empty if it has none.

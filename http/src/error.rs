@@ -14,6 +14,7 @@ use strongroom_agent::settings::SettingsError;
 use strongroom_agent::workspace::bash::NotStarted;
 use strongroom_agent::workspace::confine::Refused;
 use strongroom_agent::workspace::git;
+use strongroom_agent::workspace::site::NotShown;
 
 /// A request that gets no ordinary answer. `Display` is the text that the client sees.
 pub enum Error {
@@ -56,10 +57,14 @@ pub enum Error {
     NoConversation,
     /// What asks for a websocket is not let in.
     NoSocket,
+    /// A websocket was asked for under what can be no conversation's id.
+    NoSuchSocket,
     /// A route of websockets was asked for something else.
     SocketWanted,
     /// A path of the workspace is not reached.
     Place(Refused),
+    /// A file is not shown to a page.
+    Site(NotShown),
     /// A command was not started.
     Command(NotStarted),
     /// Git gives no answer.
@@ -95,6 +100,10 @@ pub enum Refusal {
     Range,
     /// Two parameters that exclude each other.
     RefAndCommit,
+    /// What this names has to be a path in the conversation's directory.
+    Elsewhere(&'static str),
+    /// The directory of the conversation is gone.
+    NoWorkspace,
     /// There is no such secret.
     NoSecret,
     /// The server was started completely; there is nothing to initialise.
@@ -188,6 +197,8 @@ impl Error {
                 Refusal::NoForm | Refusal::SeveralFiles | Refusal::Range | Refusal::RefAndCommit,
             ) => StatusCode::BAD_REQUEST,
             Self::Place(refused) | Self::Git(git::Failure::Place(refused)) => of_place(refused),
+            Self::Site(NotShown::Place(Refused::Outside)) => StatusCode::BAD_REQUEST,
+            Self::Site(NotShown::Place(refused)) => of_place(refused),
             Self::Command(NotStarted::Place(_)) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Command(NotStarted::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Git(git::Failure::Child(error)) if !error.is_not_found() => {
@@ -195,10 +206,15 @@ impl Error {
             }
             Self::Git(_) => StatusCode::BAD_REQUEST,
             Self::NoKey => StatusCode::UNAUTHORIZED,
-            Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket => StatusCode::FORBIDDEN,
+            Self::ForeignHost | Self::ForeignOrigin | Self::NoSocket | Self::NoSuchSocket => {
+                StatusCode::FORBIDDEN
+            }
             Self::NoRoute
             | Self::NoConversation
-            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit) => StatusCode::NOT_FOUND,
+            | Self::Site(NotShown::NoSite | NotShown::NoIndex)
+            | Self::Refused(Refusal::NoSecret | Refusal::NoDeferredInit | Refusal::NoWorkspace) => {
+                StatusCode::NOT_FOUND
+            }
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodySilent => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -210,6 +226,7 @@ impl Error {
                 | Refusal::SecretValue
                 | Refusal::SecretTooLong
                 | Refusal::UnknownCommand
+                | Refusal::Elsewhere(_)
                 | Refusal::DescriptionTooLong,
             ) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Transfer(_) => StatusCode::CONFLICT,
@@ -277,11 +294,12 @@ impl fmt::Display for Error {
             Self::Settings(error) => return error.fmt(f),
             Self::Conversation(error) => return error.fmt(f),
             Self::NoConversation => "Conversation not found",
-            Self::NoSocket => "Forbidden",
+            Self::NoSocket | Self::NoSuchSocket => "Forbidden",
             Self::SocketWanted => {
                 "This path is a websocket's: ask for it with a client that speaks RFC 6455, version 13"
             }
             Self::Place(refused) => return refused.fmt(f),
+            Self::Site(why) => return why.fmt(f),
             Self::Command(error) => return error.fmt(f),
             Self::Git(error) => return error.fmt(f),
             Self::Masking(error) => return error.fmt(f),
@@ -320,6 +338,10 @@ impl fmt::Display for Refusal {
             Self::NoForm => "There was an error parsing the body",
             Self::SeveralFiles => "The form has more than one file; send one at a time",
             Self::Range => "Malformed range header.",
+            Self::Elsewhere(what) => {
+                return write!(f, "{what} must be inside the conversation workspace");
+            }
+            Self::NoWorkspace => return NotShown::NoSite.fmt(f),
             Self::RefAndCommit => "'ref' and 'commit' are mutually exclusive",
             Self::NoSecret => "Secret not found",
             Self::NoDeferredInit => {
@@ -348,6 +370,12 @@ fn of_place(refused: &Refused) -> StatusCode {
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         Self::Place(refused)
+    }
+}
+
+impl From<NotShown> for Error {
+    fn from(why: NotShown) -> Self {
+        Self::Site(why)
     }
 }
 

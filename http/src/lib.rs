@@ -46,6 +46,7 @@ mod failpoint;
 pub mod harden;
 pub mod limits;
 pub mod log;
+pub mod media;
 pub mod multipart;
 pub mod pieces;
 pub mod pool;

@@ -1,7 +1,7 @@
 //! Matching a path to a row of a route table. Knows no route.
 //!
-//! Paths are percent-decoded first, so `%2F` separates segments like `/`. A literal segment wins over a
-//! variable. The rows' order does not matter, but that a wrong method is told the method of the first row with
+//! Paths are percent-decoded first, and only once, so `%2F` separates segments like `/`. A literal segment wins over
+//! a variable. The rows' order does not matter, but that a wrong method is told the method of the first row with
 //! that path.
 
 use std::borrow::Cow;
@@ -12,7 +12,8 @@ pub const VARIABLES_MAX: usize = 2;
 
 /// What the router has to know of a row.
 pub trait Row {
-    /// `/api/things/{name}`: a segment in braces takes any segment that is not empty.
+    /// `/api/things/{name}`: a segment in braces takes any segment that is not empty. `/api/things/{*rest}`: the
+    /// last one, with a star, takes all that follows, slashes and all, and nothing too.
     fn pattern(&self) -> &'static str;
     /// The method as it stands in the request line.
     fn method(&self) -> &'static str;
@@ -61,6 +62,14 @@ impl Values {
     pub fn get<'p>(&self, path: &'p str, number: usize) -> &'p str {
         let range = self.0.get(number).cloned().unwrap_or_default();
         path.get(range).unwrap_or_default()
+    }
+
+    /// The last variable that is not empty.
+    #[must_use]
+    pub fn last<'p>(&self, path: &'p str) -> &'p str {
+        let last = self.0.iter().rev().find(|range| !range.is_empty());
+        path.get(last.cloned().unwrap_or_default())
+            .unwrap_or_default()
     }
 }
 
@@ -134,21 +143,25 @@ fn fit(row: &impl Row, path: &str) -> Option<(Values, u32)> {
     }
     let mut values = Values::default();
     let mut places = values.0.iter_mut();
-    let (mut literals, mut start) = (1_u32, 0);
+    let (mut literals, mut bit, mut start) = (0, 1_u32 << 31, 0);
     let mut wanted = row.pattern().split('/');
     for segment in path.split('/') {
         let want = wanted.next()?;
-        literals <<= 1;
+        if want.starts_with("{*") {
+            *places.next()? = start..path.len();
+            break;
+        }
         if want.starts_with('{') {
             if segment.is_empty() {
                 return None;
             }
             *places.next()? = start..start + segment.len();
         } else if want == segment {
-            literals |= 1;
+            literals |= bit;
         } else {
             return None;
         }
+        bit >>= 1;
         start += segment.len() + 1;
     }
     wanted.next().is_none().then_some((values, literals))
@@ -179,6 +192,9 @@ mod tests {
         Plain("POST", "/things/all"),
         Plain("DELETE", "/things/{name}/parts/{part}"),
         Plain("GET", "/lists/"),
+        Plain("GET", "/files/{name}/{*rest}"),
+        Plain("GET", "/files/{name}/about"),
+        Plain("PUT", "/files/{name}"),
     ];
 
     fn check(method: &str, path: &str, expected: &str) {
@@ -216,6 +232,38 @@ mod tests {
             "/things/a/parts/b",
             "/things/{name}/parts/{part} a b",
         );
+    }
+
+    #[test]
+    fn a_star_takes_the_rest_as_it_is() {
+        for (path, expected) in [
+            ("/files/x/a", "a"),
+            ("/files/x/a/b//c/", "a/b//c/"),
+            ("/files/x/", ""),
+            ("/files/x//", "/"),
+            ("/files/x/about/y", "about/y"),
+            ("/files/x/%2e%2e%2Fy", "../y"),
+            ("/files/x/%252e", "%2e"),
+            ("/files%2Fx%2Fy", "y"),
+        ] {
+            let expected = format!("/files/{{name}}/{{*rest}} x {expected}");
+            check("GET", path, expected.trim_end());
+        }
+        check("GET", "/files/x/about", "/files/{name}/about x");
+        check("GET", "/files/x", "allow PUT");
+        check("GET", "/files//y", "nothing");
+        check("PUT", "/files/x/y", "allow GET");
+    }
+
+    #[test]
+    fn the_last_variable_is_found_whatever_its_number() {
+        let last = |path: &str| match find(TABLE, "DELETE", path) {
+            Found::Row(_, values) => values.last(path).to_owned(),
+            _ => String::new(),
+        };
+        assert_eq!(last("/things/a/parts/b"), "b");
+        assert_eq!(Values([1..3, 0..0]).last("/xy"), "xy");
+        assert_eq!(Values::default().last("/xy"), "");
     }
 
     #[test]
@@ -257,11 +305,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_is_answered(path in "[/%a-f0-9{}é]{0,40}", method in "GET|PUT|HEAD|X") {
+        fn any_path_is_answered(path in "(/files/)?[/%a-f0-9{}é]{0,40}", method in "GET|PUT|HEAD|X") {
             let decoded = decode(&path);
             if let Found::Row(row, values) = find(TABLE, &method, &decoded) {
                 prop_assert_eq!(row.0, method);
                 let filled = row.1.replace("{name}", values.get(&decoded, 0));
+                let filled = filled.replace("{*rest}", values.get(&decoded, 1));
                 prop_assert_eq!(filled.replace("{part}", values.get(&decoded, 1)), decoded.as_ref());
             }
         }

@@ -14,6 +14,7 @@ use crate::reply::Reply;
 use crate::router::{Row, prefix};
 
 pub mod audit;
+mod base;
 pub mod bash;
 pub mod conversations;
 pub mod cookie;
@@ -26,6 +27,7 @@ pub mod owner;
 pub mod profiles;
 pub mod secrets;
 pub mod settings;
+pub mod site;
 pub mod sockets;
 pub mod tools;
 
@@ -154,6 +156,18 @@ routes! {
     GET    "/api/conversations/{id}/events/count" Converse    NoBody                  => events::count;
     GET    "/api/conversations/{id}/events/{event}" Converse  NoBody                  => events::one;
     POST   "/api/conversations/{id}/events/respond_to_confirmation" Converse COMMAND_BODY_BYTES_MAX => events::respond;
+    GET    "/api/conversations/{id}/workspace"  WorkspaceFiles NoBody                 => site::show;
+    GET    "/api/conversations/{id}/workspace/{*path}" WorkspaceFiles NoBody          => site::show;
+    POST   "/api/conversations/{id}/bash/start_bash_command" Workspace COMMAND_BODY_BYTES_MAX => bash::start;
+    POST   "/api/conversations/{id}/bash/execute_bash_command" Workspace COMMAND_BODY_BYTES_MAX => bash::execute;
+    POST   "/api/conversations/{id}/bash/bash_commands/{command}/stop" Workspace NoBody => bash::stop;
+    GET    "/api/conversations/{id}/bash/bash_events/search" Workspace NoBody         => bash::search;
+    GET    "/api/conversations/{id}/bash/bash_events/{event}" Workspace NoBody        => bash::event;
+    DELETE "/api/conversations/{id}/bash/bash_events" Workspace NoBody                => bash::clear;
+    POST   "/api/conversations/{id}/file/upload" Workspace    Stream                  => file::upload;
+    GET    "/api/conversations/{id}/file/download" Workspace  NoBody                  => file::download;
+    GET    "/api/conversations/{id}/git/changes" Workspace    NoBody                  => git::changes;
+    GET    "/api/conversations/{id}/git/diff"   Workspace     NoBody                  => git::diff;
     GET    "/sockets/events/{id}"               Open          NoBody                  => sockets::events;
     POST   "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::give;
     DELETE "/api/auth/workspace-session"        Workspace     NoBody                  => cookie::take;
@@ -199,11 +213,33 @@ mod tests {
                 .replace("{name}", "x")
                 .replace("{key}", "x")
                 .replace("{event}", "x")
+                .replace("{command}", "x")
+                .replace("{*path}", "x/y")
                 .replace("{id}", "x");
             let Found::Row(found, _) = find(ROUTES, row.method, &path) else {
                 panic!("{} {} is not found", row.method, row.pattern);
             };
             assert!(std::ptr::eq(found, row), "{} {}", row.method, row.pattern);
+        }
+    }
+
+    #[test]
+    fn conversations_have_the_routes_of_the_workspace_with_the_same_handlers() {
+        for row in ROUTES {
+            let parts = ["/api/bash/", "/api/file/", "/api/git/"];
+            if !parts.iter().any(|part| row.pattern.starts_with(part)) {
+                continue;
+            }
+            let pattern = row
+                .pattern
+                .replace("/api/", "/api/conversations/{id}/")
+                .replace("bash_commands/{id}", "bash_commands/{command}")
+                .replace("bash_events/{id}", "bash_events/{event}");
+            let twin = ROUTES.iter().find(|twin| {
+                (twin.method, twin.pattern) == (row.method, &*pattern)
+                    && (twin.access, twin.reads) == (row.access, row.reads)
+            });
+            assert!(twin.is_some(), "{} {pattern}", row.method);
         }
     }
 
@@ -251,6 +287,7 @@ mod tests {
     fn only_methods_with_a_body_read_one() {
         let without = [
             "/api/bash/bash_commands/{id}/stop",
+            "/api/conversations/{id}/bash/bash_commands/{command}/stop",
             "/api/auth/workspace-session",
             "/api/conversations/{id}/run",
             "/api/conversations/{id}/pause",

@@ -150,7 +150,7 @@ async fn handle(
         caller,
         peer,
         parts,
-        values,
+        (route.pattern, values),
         received,
         arriving,
     );

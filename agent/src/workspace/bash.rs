@@ -30,16 +30,23 @@ mod kept;
 mod output;
 
 pub use event::{Body, Event, Id, moment};
-pub use kept::{Page, Search};
+pub use kept::{Page, Scope, Search};
 
 use kept::Kept;
 use output::Collected;
 
-/// Runs commands.
-pub struct Bash(Arc<Shared>);
+/// Runs commands, and knows of those that were run in the same scope.
+pub struct Bash {
+    all: Arc<All>,
+    /// Where they may begin.
+    ground: Arc<Ground>,
+    scope: Option<Scope>,
+}
+
+/// The commands of every scope. They end when nobody has them any more.
+struct All(Arc<Shared>);
 
 struct Shared {
-    ground: Arc<Ground>,
     guard: Guard,
     redactor: Redactor,
     environment: Vec<(OsString, OsString)>,
@@ -102,15 +109,32 @@ impl Bash {
         redactor: Redactor,
         environment: Vec<(OsString, OsString)>,
     ) -> Self {
-        Self(Arc::new(Shared {
-            ground,
+        let shared = Shared {
             guard,
             redactor,
             environment,
             kept: Kept::default(),
             running: Mutex::default(),
             ended: Condvar::new(),
-        }))
+        };
+        Self {
+            all: Arc::new(All(Arc::new(shared))),
+            ground,
+            scope: None,
+        }
+    }
+
+    /// Another scope, whose commands begin in `ground`. The bounds are those of all scopes together.
+    pub(super) fn part(&self, ground: Arc<Ground>, scope: Scope) -> Self {
+        Self {
+            all: self.all.clone(),
+            ground,
+            scope: Some(scope),
+        }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.all.0
     }
 
     /// Starts a command. That it could not be started after all, for its directory is not there say, is an output
@@ -119,8 +143,8 @@ impl Bash {
     /// # Errors
     /// [`NotStarted`].
     pub fn start(&self, request: Request) -> Result<Started, NotStarted> {
-        let shared = &self.0;
-        let place = shared.place(request.cwd.as_deref())?;
+        let shared = self.shared();
+        let place = self.place(request.cwd.as_deref())?;
         let id = Id::fresh()
             .map_err(|error| NotStarted::System(std::io::Error::other(error.to_string())))?;
         let (watched, stop) = std::io::pipe().map_err(NotStarted::System)?;
@@ -133,6 +157,7 @@ impl Bash {
         }
         let shown = |text: &str| shared.redactor.text(text).into_inner();
         let event = shared.kept.command(
+            self.scope,
             id,
             shown(&request.command),
             request.cwd.as_deref().map(shown),
@@ -164,27 +189,28 @@ impl Bash {
     /// has ended is left alone.
     #[must_use]
     pub fn stop(&self, id: Id) -> bool {
-        let mut running = self.0.running();
-        let Some(stop) = running.get_mut(&id) else {
-            drop(running);
+        let shared = self.shared();
+        if !shared.kept.runs(self.scope, id) {
             return self.event(id).is_some();
-        };
-        drop(stop.take());
-        self.0
-            .wait_while(running, |running| running.contains_key(&id));
+        }
+        let mut running = shared.running();
+        if let Some(stop) = running.get_mut(&id) {
+            drop(stop.take());
+        }
+        shared.wait_while(running, |running| running.contains_key(&id));
         true
     }
 
     /// The events that fit, a page of them.
     #[must_use]
     pub fn search(&self, search: &Search) -> Page {
-        self.0.kept.search(search)
+        self.shared().kept.search(self.scope, search)
     }
 
     /// The event of this id.
     #[must_use]
     pub fn event(&self, id: Id) -> Option<Arc<Event>> {
-        self.0.kept.event(id)
+        self.shared().kept.event(self.scope, id)
     }
 
     /// All that a command that has ended printed, in one event.
@@ -192,44 +218,25 @@ impl Bash {
     /// # Errors
     /// The system has no randomness.
     pub fn outcome(&self, id: Id) -> Result<Event, getrandom::Error> {
-        self.0.kept.outcome(id)
+        self.shared().kept.outcome(id)
     }
 
     /// Forgets all events, and gives their number.
-    #[must_use]
     pub fn clear(&self) -> usize {
-        self.0.kept.clear()
+        self.shared().kept.clear(self.scope)
     }
 
-    /// Ends every command, and waits a little until they have.
+    /// Forgets all events of a scope that is given up.
+    pub fn forget(&self, scope: Scope) {
+        self.shared().kept.clear(Some(scope));
+    }
+
+    /// Ends every command, of any scope, and waits a little until they have.
     pub fn close(&self) {
-        let mut running = self.0.running();
+        let shared = self.shared();
+        let mut running = shared.running();
         running.values_mut().for_each(|stop| drop(stop.take()));
-        self.0.wait_while(running, |running| !running.is_empty());
-    }
-}
-
-impl Drop for Bash {
-    fn drop(&mut self) {
-        self.0.running().clear();
-    }
-}
-
-/// The directory to run in, or what the command says in place of running.
-type Place = Result<Option<std::path::PathBuf>, String>;
-
-impl Shared {
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_while(&self, running: MutexGuard<'_, Running>, holds: impl Fn(&Running) -> bool) {
-        let limit = Duration::from_millis(BASH_CLOSE_MS);
-        // A lock whose holder has panicked is as good as any: the map is whole at all times.
-        drop(
-            self.ended
-                .wait_timeout_while(running, limit, |running| holds(running)),
-        );
+        shared.wait_while(running, |running| !running.is_empty());
     }
 
     fn place(&self, cwd: Option<&str>) -> Result<Place, NotStarted> {
@@ -252,6 +259,30 @@ impl Shared {
                 refused => format!("{refused}: '{cwd}'"),
             })),
         }
+    }
+}
+
+impl Drop for All {
+    fn drop(&mut self) {
+        self.0.running().clear();
+    }
+}
+
+/// The directory to run in, or what the command says in place of running.
+type Place = Result<Option<std::path::PathBuf>, String>;
+
+impl Shared {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, running: MutexGuard<'_, Running>, holds: impl Fn(&Running) -> bool) {
+        let limit = Duration::from_millis(BASH_CLOSE_MS);
+        // A lock whose holder has panicked is as good as any: the map is whole at all times.
+        drop(
+            self.ended
+                .wait_timeout_while(running, limit, |running| holds(running)),
+        );
     }
 
     /// From the start of a command to its last event.

@@ -130,6 +130,22 @@ impl Ground {
         Ok(ground)
     }
 
+    /// The part of this that lies in `directory`, which has to be named as it really is: what a link in its place
+    /// leads to is another directory.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn part(&self, directory: &Path) -> Result<Self, Refused> {
+        let place = self.directory(directory)?;
+        if place.real != directory {
+            return Err(Refused::Missing);
+        }
+        Ok(Self {
+            root: Some((directory.to_owned(), place.real)),
+            hidden: self.hidden.clone(),
+        })
+    }
+
     /// The root, as it was named.
     #[must_use]
     pub fn root(&self) -> Option<&Path> {

@@ -45,6 +45,14 @@ impl Stored {
             Err(Refused::NotDirectory) => return Err(Refused::Missing),
             place => place?,
         };
+        Self::of(&place)
+    }
+
+    /// Opens what is held.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn of(place: &Pinned) -> Result<Self, Refused> {
         let file = place.read()?;
         let metadata = file.metadata()?;
         Ok(Self { file, metadata })

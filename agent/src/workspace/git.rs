@@ -26,6 +26,9 @@ use repository::Repository;
 
 /// Asks git.
 pub struct Git {
+    /// What may be asked about.
+    asked: Arc<Ground>,
+    /// Where repositories may lie.
     ground: Arc<Ground>,
     guard: Guard,
     redactor: Redactor,
@@ -132,9 +135,20 @@ impl From<Refused> for Failure {
 impl Git {
     pub(super) fn new(ground: Arc<Ground>, guard: Guard, redactor: Redactor) -> Self {
         Self {
+            asked: ground.clone(),
             ground,
             guard,
             redactor,
+        }
+    }
+
+    /// The same repositories, of which what is in `asked` may be asked about.
+    pub(super) fn part(&self, asked: Arc<Ground>) -> Self {
+        Self {
+            asked,
+            ground: self.ground.clone(),
+            guard: self.guard.clone(),
+            redactor: self.redactor.clone(),
         }
     }
 
@@ -143,7 +157,7 @@ impl Git {
     /// # Errors
     /// [`Failure`].
     pub fn changes(&self, path: &Path, against: Against<'_>) -> Result<Vec<Change>, Failure> {
-        let directory = match self.ground.directory(&self.absolute(path)?) {
+        let directory = match self.asked.directory(&self.absolute(path)?) {
             Err(Refused::Missing | Refused::NotDirectory) => return Ok(Vec::new()),
             directory => directory?,
         };
@@ -179,7 +193,7 @@ impl Git {
     /// # Errors
     /// [`Failure`].
     pub fn diff(&self, path: &Path, against: Against<'_>) -> Result<Diff, Failure> {
-        let (place, rest) = self.ground.reach(&self.absolute(path)?)?;
+        let (place, rest) = self.asked.reach(&self.absolute(path)?)?;
         let mut real = place.real().to_owned();
         real.extend(&rest);
         let there = rest.is_empty();
@@ -218,7 +232,7 @@ impl Git {
     /// # Errors
     /// [`Failure`].
     pub fn committed(&self, path: &Path, name: &str) -> Result<Diff, Failure> {
-        let (place, rest) = self.ground.reach(&self.absolute(path)?)?;
+        let (place, rest) = self.asked.reach(&self.absolute(path)?)?;
         let mut real = place.real().to_owned();
         real.extend(&rest);
         let repository = match self.above(&real) {
@@ -269,7 +283,7 @@ impl Git {
 
     /// A path from the directory that commands begin in.
     fn absolute(&self, path: &Path) -> Result<PathBuf, Failure> {
-        let base = match self.ground.root() {
+        let base = match self.asked.root() {
             Some(root) => root.to_owned(),
             None => std::env::current_dir().map_err(Refused::from)?,
         };
@@ -288,7 +302,7 @@ impl Git {
             .collect();
         names.sort();
         let found = names.into_iter().filter_map(|name| {
-            let place = self.ground.directory(&directory.real().join(&name)).ok()?;
+            let place = self.asked.directory(&directory.real().join(&name)).ok()?;
             Some((name, place))
         });
         found.take(GIT_NESTED_MAX).collect()

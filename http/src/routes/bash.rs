@@ -1,25 +1,30 @@
 //! Commands: started, waited for, stopped, and what they printed.
 
+use std::path::Path;
+
 use strongroom_agent::json::Json;
 use strongroom_agent::json::Object;
 use strongroom_agent::limits::{BASH_PAGE_EVENTS_MAX, BASH_TIMEOUT_SECONDS_DEFAULT};
 use strongroom_agent::workspace::bash::{Id, Request, Search, Started, moment};
 
+use super::base::Base;
 use crate::call::Call;
-use crate::error::{Error, Flaw};
+use crate::error::{Error, Flaw, Refusal};
 use crate::reply::{self, Reply};
 
 /// `POST /api/bash/start_bash_command`: runs a command, and tells of it at once.
 pub async fn start(mut call: Call) -> Result<Reply, Error> {
-    let started = begin(&mut call).await?;
+    let base = Base::of(&call).await?;
+    let started = begin(&mut call, &base).await?;
     Ok(reply::json(&started.event.to_json()))
 }
 
 /// `POST /api/bash/execute_bash_command`: runs a command, and tells of its end.
 pub async fn execute(mut call: Call) -> Result<Reply, Error> {
-    let started = begin(&mut call).await?;
+    let base = Base::of(&call).await?;
+    let started = begin(&mut call, &base).await?;
     started.end.await.map_err(|_| Error::Lost)?;
-    let workspace = call.state.workspace.clone();
+    let workspace = base.workspace;
     let told = move || {
         let outcome = workspace.bash.outcome(started.event.id);
         Ok::<_, Error>(outcome.map_err(|_| Error::Lost)?.to_json())
@@ -29,9 +34,10 @@ pub async fn execute(mut call: Call) -> Result<Reply, Error> {
 
 /// `POST /api/bash/bash_commands/{id}/stop`.
 pub async fn stop(call: Call) -> Result<Reply, Error> {
-    let text = call.value(0);
+    let base = Base::of(&call).await?;
+    let text = call.last_value();
     let id = Id::parse(&text).ok_or_else(|| wrong(["path", "command_id"], UUID, &text))?;
-    let workspace = call.state.workspace.clone();
+    let workspace = base.workspace;
     let stopped = call
         .state
         .pool
@@ -44,8 +50,9 @@ pub async fn stop(call: Call) -> Result<Reply, Error> {
 
 /// `GET /api/bash/bash_events/search`.
 pub async fn search(call: Call) -> Result<Reply, Error> {
+    let base = Base::of(&call).await?;
     let search = read_search(&call)?;
-    let workspace = call.state.workspace.clone();
+    let workspace = base.workspace;
     let page = move || {
         let page = workspace.bash.search(&search);
         let items: Vec<Json> = page.items.iter().map(|event| event.to_json()).collect();
@@ -61,25 +68,36 @@ pub async fn search(call: Call) -> Result<Reply, Error> {
 
 /// `GET /api/bash/bash_events/{id}`.
 pub async fn event(call: Call) -> Result<Reply, Error> {
-    let id = Id::parse(&call.value(0));
-    let event = id.and_then(|id| call.state.workspace.bash.event(id));
+    let base = Base::of(&call).await?;
+    let id = Id::parse(&call.last_value());
+    let event = id.and_then(|id| base.workspace.bash.event(id));
     Ok(reply::json(&event.ok_or(Error::NoRoute)?.to_json()))
 }
 
 /// `DELETE /api/bash/bash_events`.
 pub async fn clear(call: Call) -> Result<Reply, Error> {
+    let base = Base::of(&call).await?;
     let mut cleared = Object::with_capacity(1);
-    cleared.insert("cleared_count", call.state.workspace.bash.clear() as u64);
+    cleared.insert("cleared_count", base.workspace.bash.clear() as u64);
     Ok(reply::json(&Json::Object(cleared)))
 }
 
-async fn begin(call: &mut Call) -> Result<Started, Error> {
-    let (request, _room) = call.json(read_request).await?;
+async fn begin(call: &mut Call, base: &Base) -> Result<Started, Error> {
+    let (mut request, _room) = call.json(read_request).await?;
+    if let Some(directory) = &base.directory {
+        let cwd = request
+            .cwd
+            .get_or_insert_with(|| directory.display().to_string());
+        if !Path::new(cwd).is_absolute() {
+            return Err(Refusal::Elsewhere("cwd").into());
+        }
+    }
     // Before anything is printed, all that is to be hidden has to be known.
     call.state.gate.resolver().await.map_err(Error::Masking)?;
-    let workspace = call.state.workspace.clone();
+    let workspace = base.workspace.clone();
     let start = move || workspace.bash.start(request);
-    call.state.pool.write(start).await
+    let started = call.state.pool.write(start).await;
+    started.map_err(|error| base.worded(error, "cwd"))
 }
 
 fn read_request(body: &Json) -> Result<Request, Error> {

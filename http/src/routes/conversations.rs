@@ -6,6 +6,7 @@ use strongroom_agent::conversation::registry::{Sort, Wanted};
 use strongroom_agent::conversation::{Conversation, Error as Refused, Id, Status};
 use strongroom_agent::json::{Json, Object};
 
+use super::base;
 use crate::body::Room;
 use crate::call::Call;
 use crate::error::Error;
@@ -22,8 +23,13 @@ const SORTS: [(&str, Sort); 4] = [
 
 /// The id in the path.
 pub(super) fn id(call: &Call) -> Result<Id, Error> {
+    id_of(call, "conversation_id")
+}
+
+/// The same, where the contract calls it `name`.
+pub(super) fn id_of(call: &Call, name: &'static str) -> Result<Id, Error> {
     let text = call.value(0);
-    let wrong = |_| Error::Invalid(vec![no_uuid(&["path", "conversation_id"], &text)]);
+    let wrong = |_| Error::Invalid(vec![no_uuid(&["path", name], &text)]);
     text.parse().map_err(wrong)
 }
 
@@ -120,6 +126,7 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
 pub async fn delete(call: Call) -> Result<Reply, Error> {
     let id = id(&call)?;
     call.state.conversations().await?.delete(id).await?;
+    base::forget(&call, id).await?;
     Ok(reply::done())
 }
 

@@ -11,7 +11,8 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::reply::{self, Reply};
 
-const NAME: &str = "oh_workspace_session_key";
+/// Its name.
+pub const NAME: &str = "oh_workspace_session_key";
 /// Ten years: browsers shorten it to what they allow.
 const SECONDS: u32 = 315_360_000;
 

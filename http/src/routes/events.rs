@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_agent::conversation::{
-    Conversation, Error as Refused, Filter, Journal, Order, Query as Page, Source,
+    Conversation, Error as Refused, Filter, Id, Journal, Order, Query as Page, Source,
 };
 use strongroom_agent::json::Json;
 
@@ -26,7 +26,11 @@ const ORDERS: [(&str, Order); 2] = [
 
 /// The conversation in the path; these routes name it when it is not there.
 async fn find(call: &Call) -> Result<Conversation, Error> {
-    let id = id(call)?;
+    named(call, id(call)?).await
+}
+
+/// The conversation with this id, which is named when it is not there.
+pub(super) async fn named(call: &Call, id: Id) -> Result<Conversation, Error> {
     let found = call.state.conversation(id).await;
     found.map_err(|error| match error {
         Error::Conversation(Refused::Unknown) => Refused::UnknownNamed(id).into(),

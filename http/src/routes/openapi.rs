@@ -2,7 +2,7 @@
 
 use strongroom_agent::json::{Json, Object};
 
-use super::{ROUTES, Reads, Route};
+use super::{ROUTES, Reads, Route, cookie};
 use crate::auth::Access;
 use crate::call::Call;
 use crate::error::Error;
@@ -21,10 +21,11 @@ pub async fn document(call: Call) -> Result<Reply, Error> {
 fn describe(routes: &[Route]) -> Json {
     let mut paths = Object::new();
     for route in routes {
-        if !paths.contains(route.pattern) {
-            paths.insert(route.pattern, Object::new());
+        let path = shown(route.pattern);
+        if !paths.contains(&path) {
+            paths.insert(&path, Object::new());
         }
-        if let Some(methods) = paths.get_mut(route.pattern).and_then(Json::as_object_mut) {
+        if let Some(methods) = paths.get_mut(&path).and_then(Json::as_object_mut) {
             methods.insert(&route.method.to_ascii_lowercase(), operation(route));
         }
     }
@@ -42,14 +43,10 @@ fn describe(routes: &[Route]) -> Json {
             "components",
             object([(
                 "securitySchemes",
-                object([(
-                    "sessionKey",
-                    object([
-                        ("type", Json::text("apiKey")),
-                        ("in", Json::text("header")),
-                        ("name", Json::text("X-Session-API-Key")),
-                    ]),
-                )]),
+                object([
+                    ("sessionKey", scheme("header", "X-Session-API-Key")),
+                    ("workspaceCookie", scheme("cookie", cookie::NAME)),
+                ]),
             )]),
         ),
     ])
@@ -79,13 +76,31 @@ fn operation(route: &Route) -> Json {
         object([("description", Json::text("The answer"))]),
     );
     operation.insert("responses", responses);
-    if route.access != Access::Open {
-        operation.insert(
-            "security",
-            vec![object([("sessionKey", Json::List(Vec::new()))])],
-        );
+    // One of them is enough.
+    let schemes: &[&'static str] = match route.access {
+        Access::Open => &[],
+        Access::WorkspaceFiles => &["sessionKey", "workspaceCookie"],
+        _ => &["sessionKey"],
+    };
+    if !schemes.is_empty() {
+        let each = schemes.iter();
+        let each = each.map(|scheme| object([(*scheme, Json::List(Vec::new()))]));
+        operation.insert("security", each.collect::<Vec<_>>());
     }
     Json::Object(operation)
+}
+
+fn scheme(place: &str, name: &str) -> Json {
+    object([
+        ("type", Json::text("apiKey")),
+        ("in", Json::text(place)),
+        ("name", Json::text(name)),
+    ])
+}
+
+/// A path as OpenAPI writes it, which has no variable for several segments.
+fn shown(pattern: &str) -> String {
+    pattern.replace("{*", "{")
 }
 
 fn parameter(name: &str) -> Json {
@@ -99,7 +114,8 @@ fn parameter(name: &str) -> Json {
 
 fn variables(pattern: &str) -> impl Iterator<Item = &str> {
     let segments = pattern.split('/');
-    segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    let names = segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| name.trim_start_matches('*'))
 }
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
@@ -121,11 +137,17 @@ mod tests {
             let method = route.method.to_ascii_lowercase();
             let operation = document
                 .get("paths")
-                .and_then(|paths| paths.get(route.pattern)?.get(&method))
+                .and_then(|paths| paths.get(&shown(route.pattern))?.get(&method))
                 .unwrap();
             assert_eq!(
                 operation.get("security").is_none(),
                 route.access == Access::Open
+            );
+            let by_cookie = operation.get("security").map(|all| all.to_bytes());
+            let by_cookie = by_cookie.map(|all| String::from_utf8_lossy(all.expose()).into_owned());
+            assert_eq!(
+                by_cookie.is_some_and(|all| all.contains("workspaceCookie")),
+                route.access == Access::WorkspaceFiles
             );
             assert_eq!(
                 operation.get("requestBody").is_some(),

@@ -16,7 +16,11 @@ pub async fn events(call: Call) -> Result<Reply, Error> {
         .state
         .keys
         .admit_socket(call.peer, call.headers(), key.as_deref())?;
-    let id = call.value(0).parse().map_err(|_| Error::NoSocket)?;
+    let id = call.value(0).parse().map_err(|_| match admitted {
+        true => Error::NoSuchSocket,
+        // Nobody has said who asks.
+        false => Error::NoSocket,
+    })?;
     let all = query.flag("resend_all") || query.text("resend_mode") == Some("all");
     let since = query.text("resend_mode") == Some("since");
     let resend = match query.moment("after_timestamp").filter(|_| since) {

@@ -1,11 +1,15 @@
 //! The events that are kept: in memory, in order, within bounds.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::event::{Body, Event, Id};
 use crate::limits::{BASH_EVENTS_MAX, BASH_KEPT_BYTES_MAX};
+
+/// Who a command belongs to. One scope hears nothing of another's commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope(pub u128);
 
 /// Which events are wanted.
 #[derive(Default)]
@@ -42,12 +46,18 @@ pub(super) struct Kept(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Each with its place in the order of time, which rises.
-    events: VecDeque<(u64, Arc<Event>)>,
+    events: VecDeque<Entry>,
     next: u64,
     /// Bytes of their texts, and of what running commands have printed and is in no event yet.
     bytes: usize,
-    running: HashSet<Id>,
+    running: HashMap<Id, Option<Scope>>,
+}
+
+struct Entry {
+    /// In the order of time: it rises.
+    place: u64,
+    scope: Option<Scope>,
+    event: Arc<Event>,
 }
 
 impl Kept {
@@ -58,13 +68,14 @@ impl Kept {
     /// Keeps that a command was started. Its text is kept whatever there is: it is bounded by who sends it.
     pub(super) fn command(
         &self,
+        scope: Option<Scope>,
         id: Id,
         command: String,
         cwd: Option<String>,
         timeout: u64,
     ) -> Arc<Event> {
         let mut inner = self.inner();
-        inner.running.insert(id);
+        inner.running.insert(id, scope);
         let body = Body::Command {
             command,
             cwd,
@@ -76,7 +87,7 @@ impl Kept {
             body,
         };
         inner.bytes += event.bytes();
-        inner.push(event)
+        inner.push(scope, event)
     }
 
     /// Whether there is room for `bytes` more of a running command's text, which is taken then.
@@ -96,9 +107,16 @@ impl Kept {
         self.inner().bytes += bytes;
     }
 
-    /// Keeps an output, the room for whose text is taken already.
+    /// Keeps an output of a running command, the room for whose text is taken already.
     pub(super) fn output(&self, event: Event) {
-        self.inner().push(event);
+        let mut inner = self.inner();
+        let scope = inner.running.get(&event.command()).copied().flatten();
+        inner.push(scope, event);
+    }
+
+    /// Whether this command of that scope is running.
+    pub(super) fn runs(&self, scope: Option<Scope>, command: Id) -> bool {
+        self.inner().running.get(&command) == Some(&scope)
     }
 
     /// A command has ended, and may be forgotten.
@@ -106,32 +124,33 @@ impl Kept {
         self.inner().running.remove(&command);
     }
 
-    pub(super) fn event(&self, id: Id) -> Option<Arc<Event>> {
+    pub(super) fn event(&self, scope: Option<Scope>, id: Id) -> Option<Arc<Event>> {
         let inner = self.inner();
-        let found = inner.events.iter().rev().find(|(_, event)| event.id == id);
-        found.map(|(_, event)| event.clone())
+        let mut known = inner.events.iter().rev();
+        let found = known.find(|entry| entry.scope == scope && entry.event.id == id);
+        found.map(|entry| entry.event.clone())
     }
 
-    pub(super) fn search(&self, search: &Search) -> Page {
+    pub(super) fn search(&self, scope: Option<Scope>, search: &Search) -> Page {
         let inner = self.inner();
         let mut page = Page {
             items: Vec::new(),
             next: None,
         };
-        let mut visit = |(place, event): &(u64, Arc<Event>)| {
+        let mut visit = |entry: &Entry| {
             let reached = match (search.page, search.descending) {
-                (Some(begin), false) => *place >= begin,
-                (Some(begin), true) => *place <= begin,
+                (Some(begin), false) => entry.place >= begin,
+                (Some(begin), true) => entry.place <= begin,
                 (None, _) => true,
             };
-            if !reached || !fits(search, event) {
+            if !reached || entry.scope != scope || !fits(search, &entry.event) {
                 return true;
             }
             if page.items.len() >= search.limit {
-                page.next = Some(*place);
+                page.next = Some(entry.place);
                 return false;
             }
-            page.items.push(event.clone());
+            page.items.push(entry.event.clone());
             true
         };
         // `all` ends at the first `false`.
@@ -145,7 +164,7 @@ impl Kept {
     pub(super) fn outcome(&self, command: Id) -> Result<Event, getrandom::Error> {
         let inner = self.inner();
         let (mut last, mut joined) = (None, [None::<String>, None]);
-        for (_, event) in &inner.events {
+        for Entry { event, .. } in &inner.events {
             if let Body::Output {
                 command: of,
                 exit_code,
@@ -179,21 +198,25 @@ impl Kept {
         Ok(Event { id, time, body })
     }
 
-    pub(super) fn clear(&self) -> usize {
+    pub(super) fn clear(&self, scope: Option<Scope>) -> usize {
         let mut inner = self.inner();
-        let events = std::mem::take(&mut inner.events);
-        inner.bytes -= events.iter().map(|(_, event)| event.bytes()).sum::<usize>();
-        events.len()
+        let before = inner.events.len();
+        inner.forget(|entry| entry.scope == scope);
+        before - inner.events.len()
     }
 }
 
 impl Inner {
-    fn push(&mut self, event: Event) -> Arc<Event> {
+    fn push(&mut self, scope: Option<Scope>, event: Event) -> Arc<Event> {
         if self.events.len() >= BASH_EVENTS_MAX {
             self.forget_the_oldest();
         }
         let event = Arc::new(event);
-        self.events.push_back((self.next, event.clone()));
+        self.events.push_back(Entry {
+            place: self.next,
+            scope,
+            event: event.clone(),
+        });
         self.next += 1;
         event
     }
@@ -201,17 +224,21 @@ impl Inner {
     /// Forgets the command that was started first of those that have ended, with all its events; `false` if there
     /// is none.
     fn forget_the_oldest(&mut self) -> bool {
-        let mut commands = self.events.iter().map(|(_, event)| event.command());
-        let Some(oldest) = commands.find(|command| !self.running.contains(command)) else {
+        let mut commands = self.events.iter().map(|entry| entry.event.command());
+        let Some(oldest) = commands.find(|command| !self.running.contains_key(command)) else {
             return false;
         };
+        self.forget(|entry| entry.event.command() == oldest);
+        true
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&Entry) -> bool) {
         let bytes = &mut self.bytes;
-        self.events.retain(|(_, event)| {
-            let gone = event.command() == oldest;
-            *bytes -= if gone { event.bytes() } else { 0 };
+        self.events.retain(|entry| {
+            let gone = is_gone(entry);
+            *bytes -= if gone { entry.event.bytes() } else { 0 };
             !gone
         });
-        true
     }
 }
 

@@ -282,7 +282,7 @@ fn only_so_many_run_and_closing_ends_them() {
     }
     assert!(matches!(start(), Err(NotStarted::Busy)));
     bash.close();
-    assert!(bash.0.running().is_empty());
+    assert!(bash.shared().running().is_empty());
     assert!(run(&bash, "exit 7").0 == 7);
 }
 
@@ -311,4 +311,44 @@ fn what_finds_no_room_is_left_out_with_a_word() {
         "the first one gave way"
     );
     assert_eq!(run(&bash, "echo next").1, "next\n");
+}
+
+#[test]
+fn a_scope_begins_in_its_place_and_hears_of_its_own_commands_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    fs::create_dir_all(root.join("one/sub")).unwrap();
+    let bash = bench(None, Vec::new());
+    let ground = Arc::new(bash.ground.part(&root.join("one")).unwrap());
+    let one = bash.part(ground.clone(), Scope(1));
+    let two = bash.part(ground, Scope(2));
+    let place = format!("{}\n", root.join("one").display());
+    assert_eq!(run(&one, "pwd"), seen(0, &place, ""));
+    for outside in ["..", "/", root.to_str().unwrap()] {
+        let started = one.start(request("pwd", Some(outside), LONG));
+        let refused = matches!(started, Err(NotStarted::Place(Refused::Outside)));
+        assert!(refused, "{outside}");
+    }
+    let all = Search {
+        limit: 100,
+        ..Search::default()
+    };
+    let count = |bash: &Bash| bash.search(&all).items.len();
+    assert_eq!((count(&bash), count(&one), count(&two)), (0, 2, 0));
+
+    let started = one.start(request("sleep 1000", None, LONG)).ok().unwrap();
+    let id = started.event.id;
+    for other in [&bash, &two] {
+        assert!(!other.stop(id) && other.event(id).is_none());
+        assert_eq!(other.clear(), 0);
+    }
+    drop((one, two));
+    let one = bash.part(bash.ground.clone(), Scope(1));
+    assert!(
+        one.event(id).is_some(),
+        "a part that is let go ends nothing"
+    );
+    assert!(one.stop(id) && one.stop(id));
+    assert_eq!((run(&bash, ":").0, count(&bash)), (0, 2));
+    assert_eq!((one.clear(), count(&one), count(&bash)), (4, 0, 2));
 }
