@@ -84,6 +84,7 @@ impl Stage {
             }),
             root: None,
             warn: Arc::new(|_| {}),
+            chatter: Arc::new(|_| {}),
         })
         .unwrap()
     }
