@@ -359,6 +359,19 @@ fn a_mute_server_holds_up_nobody_else_and_a_hanging_call_ends_at_once() {
 }
 
 #[test]
+fn a_call_takes_as_long_as_the_settings_say() {
+    let stage = Stage::new();
+    let mut server = stage.program("own");
+    extend(&mut server, json!({"timeout": 1}));
+    let mut socket = stage.begin(ID, &json!({"own": server}));
+    let events = stage.play(&mut socket, [Reply::calls("hang", &json!({}))]);
+    let seen = observations(&events)[0];
+    let why = seen["content"][0]["text"].as_str().unwrap();
+    assert!(why.contains("it did not answer within 1 seconds"), "{why}");
+    assert_eq!(seen["is_error"], true);
+}
+
+#[test]
 fn several_servers_have_their_names_before_their_tools_and_those_that_fail_are_named() {
     let stage = Stage::new();
     let servers = json!({

@@ -174,7 +174,7 @@ impl Servers {
             let (server, ground) = (Arc::clone(server), ground.clone());
             tasks.spawn(async move { server.ready(&ground, begins).await });
         }
-        let mut changed = begins;
+        let mut changed = false;
         while let Some(done) = tasks.join_next().await {
             changed |= done.unwrap_or(true);
         }
@@ -324,7 +324,9 @@ impl Server {
         if !session.may_have_changed(begins) {
             return false;
         }
-        match self.list(&session, ground).await {
+        let patience = Duration::from_secs(MCP_START_SECONDS_MAX);
+        let listed = timeout(patience, self.list(&session, ground)).await;
+        match listed.unwrap_or(Err(Fault::Late(MCP_START_SECONDS_MAX))) {
             Ok(tools) => slot.tools = tools,
             Err(why) => (ground.warn)(&format!(
                 "MCP server {:?} did not tell its tools again, so the ones known are offered: {why}",
@@ -415,3 +417,6 @@ impl Server {
         Err(Fault::Forgotten)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub use action::{
 pub use cancel::Cancel;
 pub use file_editor::FileEditor;
 pub use finish::Finish;
+#[cfg(test)]
+pub(crate) use mask::testing;
 pub use mask::{Mask, Masks};
 pub use observation::{
     Content, FileEditorObservation, FinishObservation, McpObservation, Metadata, Observation, Task,

@@ -151,7 +151,7 @@ impl Server {
                 let address = Address::parse(&url).map_err(wrong("url"))?;
                 let headers = self.headers(ground, &known, headers)?;
                 check_lookup(&url, &headers).map_err(|why| Fault::Setting {
-                    member: "address",
+                    member: "request",
                     why,
                 })?;
                 Ok(Wire::Http(Http::new(Target {

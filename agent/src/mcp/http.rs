@@ -258,6 +258,10 @@ impl Http {
         if let Some(version) = lock(&self.0.version).clone() {
             headers.insert(VERSION, version);
         }
+        for (name, _) in &self.0.target.headers {
+            // The settings know better.
+            headers.remove(name);
+        }
         headers
     }
 }
