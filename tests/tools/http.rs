@@ -104,7 +104,8 @@ impl Shared {
         stream.read_exact(&mut body)?;
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         let known = format!("session-{}", self.session());
-        let first = message["method"] == "initialize";
+        let method = message.get("method").and_then(Value::as_str);
+        let first = method == Some("initialize");
         let forgotten = !first && seen.header("mcp-session-id") != Some(&known);
         let posted = seen.method == "POST";
         let all = self.seen.lock();
@@ -121,8 +122,8 @@ impl Shared {
             match told.as_slice() {
                 [] => ("202 Accepted\r\n".to_owned(), String::new()),
                 // A request of its own finds no ear where no answer is waited for.
-                _ if message["id"].is_null() => ("202 Accepted\r\n".to_owned(), String::new()),
-                [only] if message["method"] != "tools/call" => (
+                _ if message.get("id").is_none() => ("202 Accepted\r\n".to_owned(), String::new()),
+                [only] if method != Some("tools/call") => (
                     format!(
                         "200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: {known}\r\n"
                     ),
