@@ -64,6 +64,8 @@ mod slots;
 mod stage;
 mod stanza;
 pub mod store;
+#[cfg(test)]
+mod testing;
 mod transaction;
 mod vault;
 mod verify;
