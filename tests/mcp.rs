@@ -288,7 +288,7 @@ fn whatever_a_server_does_the_conversation_goes_on() {
     check(1, true, "it refused (code -32602): I know <secret-hidden>");
     check(2, true, "of server \"own\": its program ended");
     check(3, false, "I know <secret-hidden>");
-    check(4, true, "a message of more than 16777216 bytes");
+    check(4, true, "a message of more than 8388608 bytes");
     check(5, false, "I know <secret-hidden>"); // more
     check(6, false, "I know <secret-hidden>"); // extra
     assert_eq!(seen.len(), 7);

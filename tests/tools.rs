@@ -111,7 +111,7 @@ impl Tools {
                 let noise = format!("no JSON\n{{\"a\":{}\n[1]\n\n{says}\n", "[".repeat(500));
                 Told::Prints(noise.into(), result(text))
             }
-            Some("huge") => Told::Prints(vec![b'x'; 17 << 20], Vec::new()),
+            Some("huge") => Told::Prints(vec![b'x'; 9 << 20], Vec::new()),
             Some("refuse") => {
                 let error = json!({"code": -32_602, "message": says});
                 Told::Says(vec![json!({"jsonrpc": "2.0", "id": id, "error": error})])

@@ -309,7 +309,7 @@ pub const GIT_FILTERS_MAX: usize = 256;
 /// Servers of one conversation; further ones are not started.
 pub const MCP_SERVERS_MAX: usize = 32;
 /// One message of a server, in bytes.
-pub const MCP_MESSAGE_BYTES_MAX: usize = 16 << 20;
+pub const MCP_MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Messages to one server that wait: to be written, or for an answer.
 pub const MCP_PENDING_MAX: usize = 16;
 /// Lines of a server that are no message of the protocol; at one more it is given up.

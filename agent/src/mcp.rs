@@ -82,6 +82,8 @@ struct Server {
 struct Slot {
     session: Option<Arc<Session>>,
     tools: Vec<Arc<Listed>>,
+    /// Whether these are others than those in the view.
+    unseen: bool,
     /// When it did not start.
     failed: Option<Instant>,
 }
@@ -208,6 +210,9 @@ impl Servers {
             }
         }
         *self.view() = view.into();
+        for server in &self.all {
+            server.slot.lock().await.unseen = false;
+        }
     }
 
     fn view(&self) -> MutexGuard<'_, Arc<[Offered]>> {
@@ -302,7 +307,7 @@ impl Server {
         learn("", value)
     }
 
-    /// Says whether its tools may be others than before.
+    /// Says whether its tools are others than in the view.
     async fn ready(&self, ground: &Ground, begins: bool) -> bool {
         let mut slot = self.slot.lock().await;
         let up = slot.session.clone().filter(|session| session.is_up());
@@ -310,30 +315,30 @@ impl Server {
             let wait = Duration::from_secs(MCP_RETRY_SECONDS);
             let again = slot.failed.is_none_or(|at| at.elapsed() >= wait);
             if !begins || !again {
-                return false;
+                return slot.unseen;
             }
             if let Err(why) = self.start(&mut slot, ground).await {
-                slot.tools.clear();
+                (slot.tools, slot.unseen) = (Vec::new(), true);
                 (ground.warn)(&format!(
                     "MCP server {:?} was not started, so its tools are not offered: {why}",
                     self.name
                 ));
             }
-            return true;
+            return slot.unseen;
         };
         if !session.may_have_changed(begins) {
-            return false;
+            return slot.unseen;
         }
         let patience = Duration::from_secs(MCP_START_SECONDS_MAX);
         let listed = timeout(patience, self.list(&session, ground)).await;
         match listed.unwrap_or(Err(Fault::Late(MCP_START_SECONDS_MAX))) {
-            Ok(tools) => slot.tools = tools,
+            Ok(tools) => (slot.tools, slot.unseen) = (tools, true),
             Err(why) => (ground.warn)(&format!(
                 "MCP server {:?} did not tell its tools again, so the ones known are offered: {why}",
                 self.name
             )),
         }
-        true
+        slot.unseen
     }
 
     async fn start(&self, slot: &mut Slot, ground: &Ground) -> Result<Arc<Session>, Fault> {
@@ -351,6 +356,7 @@ impl Server {
                 *slot = Slot {
                     session: Some(Arc::clone(&session)),
                     tools,
+                    unseen: true,
                     failed: None,
                 };
                 Ok(session)

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Method};
 use strongroom_vault::Plaintext;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Fault;
@@ -18,7 +19,7 @@ use super::frame::{Heard, hear};
 use super::gather::Gathered;
 use super::stdio::Answer;
 use crate::json::Json;
-use crate::limits::MCP_TELL_SECONDS_MAX;
+use crate::limits::{MCP_PENDING_MAX, MCP_TELL_SECONDS_MAX};
 use crate::llm::sse::{Events, SseError};
 use crate::net::{Address, Arrived, Call, Network, Reach, SecretHeaders};
 
@@ -48,6 +49,8 @@ struct Inside {
     version: Mutex<Option<HeaderValue>>,
     changed: AtomicBool,
     over: AtomicBool,
+    /// Places for messages that are sent aside.
+    aside: Arc<Semaphore>,
 }
 
 /// A body that is wiped once it is sent.
@@ -77,6 +80,7 @@ impl Http {
             version: Mutex::default(),
             changed: AtomicBool::new(false),
             over: AtomicBool::new(false),
+            aside: Arc::new(Semaphore::new(MCP_PENDING_MAX)),
         }))
     }
 
@@ -177,12 +181,15 @@ impl Http {
             .map(drop)
     }
 
-    /// The same without waiting for it, or for whether it succeeds.
+    /// The same without waiting for it, or for whether it succeeds. Left out when too many are on their way.
     pub(super) fn tell_aside(&self, message: Plaintext) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(place) = Arc::clone(&self.0.aside).try_acquire_owned()
+        {
             let this = self.clone();
             runtime.spawn(async move {
                 let _ = this.tell(message).await;
+                drop(place);
             });
         }
     }

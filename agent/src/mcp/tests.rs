@@ -77,6 +77,23 @@ async fn servers_that_never_answer_are_given_up_together_and_not_at_once_tried_a
     assert!(servers.names().is_empty());
 }
 
+/// A server in a line of shell: greets, then tells of one tool, whatever it is asked.
+const LINE: &str = r#"read x; echo '{"id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}}';
+    read x; read x; echo '{"id":2,"result":{"tools":[{"name":"look"}]}}'; cat >/dev/null"#;
+
+#[tokio::test]
+async fn a_start_that_nobody_waited_for_is_not_lost() {
+    let program = serde_json::json!({"a": {"command": "sh", "args": ["-c", LINE]}});
+    let (servers, (ground, told)) = (servers(&program.to_string()), ground());
+    // As if the run was interrupted between the start and the look.
+    assert!(servers.all[0].ready(&ground, true).await);
+    assert!(servers.names().is_empty());
+    servers.ready(&ground, false, &[]).await;
+    assert_eq!(servers.names(), ["look"], "{told:?}");
+    assert!(!servers.all[0].ready(&ground, true).await);
+    servers.close().await;
+}
+
 #[tokio::test]
 async fn a_value_that_can_not_be_masked_is_not_given_away() {
     let long = "x".repeat(crate::limits::MASKED_VALUE_BYTES_MAX + 1);
