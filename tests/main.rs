@@ -23,6 +23,8 @@ mod leak;
 #[cfg(test)]
 mod lookups;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod programs;

@@ -32,37 +32,39 @@ const EXPOSE: &[&str] = &[
     "agent/src/lender.rs",               // copies, for a redactor elsewhere
     "agent/src/llm/body.rs",             // the settings' own members of a request
     "agent/src/llm/client.rs",           // the key, to find it in a provider's error
-    "agent/src/tool/terminal/shell.rs",  // values, into the pipe that the shell reads
-    "agent/src/net/slip.rs",             // headers with credentials, onto the wire
-    "agent/src/openhands/",              // the peer's files, read and written
-    "agent/src/profiles/",               // the texts of a profile
-    "agent/src/redact/set.rs",           // into fingerprints
-    "agent/src/secrets.rs",              // a source, and the session key in its headers
-    "agent/src/secrets/entry.rs",        // a source
-    "agent/src/settings/",               // the texts of the settings
-    "agent/src/source.rs",               // into the bytes of a source
-    "http/src/auth.rs",                  // session keys, into digests
-    "http/src/cli/audit.rs",             // entries of the audit trail, to standard output
-    "http/src/cli/secret.rs",            // a value, to standard output
-    "http/src/cli/verify.rs",            // the server's report
-    "http/src/client.rs",                // requests and answers of commands
-    "http/src/config.rs",                // variables, as what they are for
-    "http/src/config/",                  // variables and fields of the file, as what they are for
-    "http/src/log.rs",                   // the line that is written, which holds no secret
-    "http/src/reply.rs",                 // a value, onto the wire
-    "http/src/routes/secrets.rs",        // the fields of a body
-    "http/src/several.rs",               // values, into one body
-    "http/src/transfer.rs",              // what a command sends through the server
-    "vault/src/audit/",                  // entries of the audit trail, which hold no secret
-    "vault/src/cache.rs",                // values, re-sealed
-    "vault/src/keys.rs",                 // the keys themselves
-    "vault/src/manifest.rs",             // sealed by the names key, not secret
-    "vault/src/open.rs",                 // the text of a new identity, into its file
-    "vault/src/record.rs",               // sealed metadata
-    "vault/src/seal.rs",                 // values, into age files
-    "vault/src/slots.rs",                // keys and identities, into slots
-    "vault/src/stanza.rs",               // file keys
-    "agent/src/conversation/info.rs",    // an answer, which is masked
+    "agent/src/mcp.rs",                  // a token behind the word before it
+    "agent/src/mcp/", // into messages and headers, and what servers say, to mask it
+    "agent/src/tool/terminal/shell.rs", // values, into the pipe that the shell reads
+    "agent/src/net/slip.rs", // headers with credentials, onto the wire
+    "agent/src/openhands/", // the peer's files, read and written
+    "agent/src/profiles/", // the texts of a profile
+    "agent/src/redact/set.rs", // into fingerprints
+    "agent/src/secrets.rs", // a source, and the session key in its headers
+    "agent/src/secrets/entry.rs", // a source
+    "agent/src/settings/", // the texts of the settings
+    "agent/src/source.rs", // into the bytes of a source
+    "http/src/auth.rs", // session keys, into digests
+    "http/src/cli/audit.rs", // entries of the audit trail, to standard output
+    "http/src/cli/secret.rs", // a value, to standard output
+    "http/src/cli/verify.rs", // the server's report
+    "http/src/client.rs", // requests and answers of commands
+    "http/src/config.rs", // variables, as what they are for
+    "http/src/config/", // variables and fields of the file, as what they are for
+    "http/src/log.rs", // the line that is written, which holds no secret
+    "http/src/reply.rs", // a value, onto the wire
+    "http/src/routes/secrets.rs", // the fields of a body
+    "http/src/several.rs", // values, into one body
+    "http/src/transfer.rs", // what a command sends through the server
+    "vault/src/audit/", // entries of the audit trail, which hold no secret
+    "vault/src/cache.rs", // values, re-sealed
+    "vault/src/keys.rs", // the keys themselves
+    "vault/src/manifest.rs", // sealed by the names key, not secret
+    "vault/src/open.rs", // the text of a new identity, into its file
+    "vault/src/record.rs", // sealed metadata
+    "vault/src/seal.rs", // values, into age files
+    "vault/src/slots.rs", // keys and identities, into slots
+    "vault/src/stanza.rs", // file keys
+    "agent/src/conversation/info.rs", // an answer, which is masked
     "agent/src/conversation/journal.rs", // the state, which holds no secret
     "agent/src/conversation/pending.rs", // true actions, read back
     // a title, and what an agent is made of

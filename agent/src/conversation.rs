@@ -28,6 +28,7 @@ pub mod registry;
 pub mod request;
 pub mod run;
 pub mod search;
+mod servers;
 mod shorten;
 mod state;
 mod status;

@@ -6,7 +6,7 @@
 //! - [`secrets`]: the named secrets of a conversation, from [`source`], [`lender`] or [`lookup`], at each use.
 //! - [`child`]: programs that get secrets ([`inject`], from an [`arena`]) and nothing else of ours ([`isolate`]).
 //! - [`redact`]: masking of all that comes back.
-//! - [`tool`]: what an agent can do: a terminal, files, a task list.
+//! - [`tool`]: what an agent can do: a terminal, files, a task list; [`mcp`]: the tools of foreign servers.
 //! - [`conversation`]: what is said and done, kept and shown.
 //! - [`workspace`]: what a client can do beside: commands, files, repositories.
 //! - [`json`]: trees whose texts are wiped; [`limits`]: every bound.
@@ -22,6 +22,7 @@ pub mod lender;
 pub mod limits;
 pub mod llm;
 pub mod lookup;
+pub mod mcp;
 pub mod net;
 pub mod openhands;
 pub mod profiles;

@@ -304,3 +304,39 @@ pub const GIT_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const GIT_NESTED_MAX: usize = 64;
 /// Filters that a repository may define; they are switched off one by one.
 pub const GIT_FILTERS_MAX: usize = 256;
+
+// MCP servers.
+/// Servers of one conversation; further ones are not started.
+pub const MCP_SERVERS_MAX: usize = 32;
+/// One message of a server, in bytes.
+pub const MCP_MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// Messages to one server that wait: to be written, or for an answer.
+pub const MCP_PENDING_MAX: usize = 16;
+/// Lines of a server that are no message of the protocol; at one more it is given up.
+pub const MCP_NOISE_LINES_MAX: usize = 1_000;
+/// Pages of a server's list of tools.
+pub const MCP_PAGES_MAX: usize = 32;
+/// Tools of one server; further ones are not offered.
+pub const MCP_TOOLS_MAX: usize = 256;
+/// Description and schema of one tool, in bytes; a larger one is not offered.
+pub const MCP_TOOL_BYTES_MAX: usize = 64 << 10;
+/// The name of a tool, in bytes: what providers of models take.
+pub const MCP_NAME_BYTES_MAX: usize = 64;
+/// Places of a schema that a model is shown; beyond them anything goes.
+pub const MCP_SCHEMA_PLACES_MAX: usize = 4_096;
+/// How long a server may take to start and to list its tools, in seconds.
+pub const MCP_START_SECONDS_MAX: u64 = 30;
+/// A server that did not start is tried again by a run that begins so much later, in seconds.
+pub const MCP_RETRY_SECONDS: u64 = 60;
+/// How long one call may take whose server says nothing else, in seconds.
+pub const MCP_CALL_SECONDS_DEFAULT: u64 = 300;
+/// How long one call may take at most; a longer time is taken for this.
+pub const MCP_CALL_SECONDS_MAX: u64 = 3_600;
+/// How long a message that wants no answer may take to reach a server over HTTP, in seconds.
+pub const MCP_TELL_SECONDS_MAX: u64 = 5;
+/// How long a server that is told to end may take until it is killed, in milliseconds.
+pub const MCP_GRACE_MS: u64 = 500;
+/// Characters of a server's own message in an error.
+pub const MCP_REASON_CHARS_MAX: usize = 2_000;
+/// One line of a server's standard error in the log, in bytes.
+pub const MCP_CHATTER_BYTES_MAX: usize = 1_000;

@@ -21,7 +21,7 @@ mod read;
 mod responses;
 mod retry;
 mod scripted;
-mod sse;
+pub(crate) mod sse;
 mod textual;
 pub mod usage;
 

@@ -86,6 +86,11 @@ impl Lookup {
         })
     }
 
+    /// The way to other servers.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
     /// Where this URL leads, judged by its text alone. `name` is that of the source, for errors.
     ///
     /// # Errors

@@ -204,7 +204,7 @@ fn into_text(bytes: Vec<u8>) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-fn walk_json(value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
+pub(crate) fn walk_json(value: &mut Value, visit: &mut dyn FnMut(&mut String)) {
     match value {
         Value::Null | Value::Bool(_) => {}
         Value::Number(number) => {

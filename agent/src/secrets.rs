@@ -16,7 +16,7 @@ use crate::inject::is_variable;
 use crate::lender::Lender;
 use crate::limits::{LENDER_PAGE_RECORDS, SOURCES_MAX};
 use crate::lookup::{Lookup, Target};
-use crate::net::Address;
+use crate::net::{Address, Network};
 use crate::redact::{Redactor, ValueId};
 use crate::source::{Holder, Kept, Read, Rights, Source, check_lookup, is_secret_header};
 
@@ -98,6 +98,11 @@ impl Secrets {
     #[must_use]
     pub fn redactor(&self) -> &Redactor {
         &self.0.redactor
+    }
+
+    /// The way to other servers.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        self.0.resolver.lookup.network()
     }
 
     /// Sets sources, all or none. Those of the same name are replaced. Blocks until they are on disk.

@@ -31,18 +31,21 @@ mod think;
 mod replay;
 
 pub use action::{
-    Action, EditCommand, FileEditorAction, FinishAction, Request, Risk, TaskCommand,
+    Action, EditCommand, FileEditorAction, FinishAction, McpAction, Request, Risk, TaskCommand,
     TaskTrackerAction, TerminalAction, ThinkAction,
 };
 pub use cancel::Cancel;
 pub use file_editor::FileEditor;
 pub use finish::Finish;
+#[cfg(test)]
+pub(crate) use mask::testing;
 pub use mask::{Mask, Masks};
 pub use observation::{
-    Content, FileEditorObservation, FinishObservation, Metadata, Observation, Task, TaskStatus,
-    TaskTrackerObservation, TerminalObservation, ThinkObservation,
+    Content, FileEditorObservation, FinishObservation, McpObservation, Metadata, Observation, Task,
+    TaskStatus, TaskTrackerObservation, TerminalObservation, ThinkObservation,
 };
 pub use spec::{Annotations, Field, Invalid, Spec, Type};
+pub(crate) use spec::{Common, common, read_arguments};
 pub use task_tracker::TaskTracker;
 pub use terminal::Terminal;
 pub use think::Think;

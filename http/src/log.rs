@@ -137,6 +137,11 @@ pub enum Entry<'a> {
         /// What, in words of ours.
         text: &'a str,
     },
+    /// A program that runs for a conversation says something to people.
+    Program {
+        /// What, masked.
+        text: &'a str,
+    },
     /// The server is ending.
     Stopping {
         /// Connections that are still busy with a request.
@@ -160,7 +165,7 @@ impl Entry<'_> {
                 how: Availability::Refused(_),
             } => Level::Warn,
             Self::Isolation { .. } | Self::Stopping { .. } | Self::Stopped { .. } => Level::Info,
-            Self::Request { .. } => Level::Debug,
+            Self::Request { .. } | Self::Program { .. } => Level::Debug,
         }
     }
 
@@ -174,6 +179,7 @@ impl Entry<'_> {
             Self::Isolation { .. } => "isolation of the agent",
             Self::NotMasked { .. } => "secrets can't be masked, so none is handed out",
             Self::Conversation { .. } => "conversation",
+            Self::Program { .. } => "program",
             Self::Stopping { .. } => "stopping",
             Self::Stopped { .. } => "stopped",
         }
@@ -210,7 +216,9 @@ impl Entry<'_> {
                 let whole = error.to_string() + &source.unwrap_or_default();
                 vec![("error", Json::text(&whole))]
             }
-            Self::Conversation { text } => vec![("note", Json::text(text))],
+            Self::Conversation { text } | Self::Program { text } => {
+                vec![("note", Json::text(text))]
+            }
             Self::Stopping { busy } => vec![("busy", Json::from(*busy as u64))],
             Self::Stopped { cut } => vec![("cut", Json::from(*cut as u64))],
         }

@@ -67,7 +67,7 @@ impl Talk {
                 .map(|made| made.real().to_owned())
                 .map_err(|_| "is not a directory that this server may work in")
         });
-        let log = state.log.clone();
+        let (log, chatter) = (state.log.clone(), state.log.clone());
         Ok(Conversations::new(Parts {
             vault: state.vault.clone(),
             settings: state.settings.clone(),
@@ -80,6 +80,7 @@ impl Talk {
             confine,
             root,
             warn: Arc::new(move |text| warn(&log, text)),
+            chatter: Arc::new(move |text| chatter.write(&Entry::Program { text })),
         })?)
     }
 }

@@ -135,7 +135,7 @@ impl Socket {
     }
 
     /// Reads until an event is the wanted one.
-    pub(crate) fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         loop {
             let event = self.event();
             if wanted(&event) {

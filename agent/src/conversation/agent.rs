@@ -30,7 +30,7 @@ model! {
     llm: Box<Llm> = required;
     /// The tools, by name. One that is not there is taken and not offered.
     tools: Vec<Tool> = { Vec::new() };
-    /// The MCP servers. Their tools are not offered.
+    /// The MCP servers, whose tools are offered.
     mcp_config: Map<McpServer> = { Map::default() };
     /// Which tools are offered.
     filter_tools_regex: Option<Text> = { None };

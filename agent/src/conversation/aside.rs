@@ -33,9 +33,10 @@ impl Runner {
         let session = parts.journal.id().to_string();
         let llm = Arc::clone(&parts.outfit.llm);
         let redact = |text: &str| redactor.text(text).into_inner();
+        let tools = self.0.offered();
         let reply = llm.ask(Call {
             messages: &messages,
-            tools: &parts.outfit.specs,
+            tools: &tools,
             session: &session,
             stream: false,
             redact: &redact,

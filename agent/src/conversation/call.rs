@@ -197,6 +197,10 @@ pub fn misuse(action: &Action, secrets: &[Listed]) -> Option<String> {
                     .into_iter()
                     .any(marked)
         }
+        Action::Mcp(action) => {
+            let marked = |(name, value): (&String, _)| name.contains(MASK) || is_marked(value);
+            action.data.iter().any(marked)
+        }
         Action::TaskTracker(_) | Action::Finish(_) | Action::Think(_) => false,
     };
     if !found {
@@ -207,6 +211,16 @@ pub fn misuse(action: &Action, secrets: &[Listed]) -> Option<String> {
         .take(NAMED_MAX)
         .map(|secret| format!("${}", secret.name))
         .collect();
+    if matches!(action, Action::Mcp(_)) {
+        let which = match names.as_slice() {
+            [] => "This conversation has no secrets with a name; leave the value out".to_owned(),
+            names => format!(
+                "Write the name of the secret in its place instead: {}",
+                names.join(", ")
+            ),
+        };
+        return Some(misused(&which));
+    }
     let which = match names.as_slice() {
         [] => "This conversation has no secrets with a name; leave the value out".to_owned(),
         [one] => format!("Use the environment variable {one} in a terminal command instead"),
@@ -215,9 +229,25 @@ pub fn misuse(action: &Action, secrets: &[Listed]) -> Option<String> {
             many.join(", ")
         ),
     };
-    Some(format!(
+    Some(misused(&which))
+}
+
+fn misused(which: &str) -> String {
+    format!(
         "The call was not run: {MASK} only marks where a secret stands, and is not its value. {which}."
-    ))
+    )
+}
+
+fn is_marked(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains(MASK),
+        Value::Array(items) => items.iter().any(is_marked),
+        Value::Object(members) => {
+            members.keys().any(|name| name.contains(MASK)) || members.values().any(is_marked)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Secrets that are named to a model that misused the mark.

@@ -9,6 +9,7 @@ use super::condense::Condenser;
 use super::prompt::{Context, Skill};
 use crate::json::{Json, Object};
 use crate::llm::{ConfigError, Llm, ToolSpec};
+use crate::mcp::Servers;
 use crate::tool::{self, Row};
 
 /// Makes a model of an `llm` object.
@@ -26,6 +27,8 @@ pub struct Outfit {
     pub tools: Vec<&'static Row>,
     /// The same, as the model is told about them.
     pub specs: Vec<ToolSpec>,
+    /// Foreign servers whose tools come beside these.
+    pub servers: Servers,
     /// Names of tools that were asked for and are not there.
     pub missing: Vec<String>,
     /// What it is told beforehand.
@@ -89,6 +92,7 @@ impl Outfit {
                 .max(1),
             specs: specs(&tools),
             tools,
+            servers: Servers::read(agent.get("mcp_config"), filter.as_ref()),
             missing,
             context: context(agent),
             condenser: match agent.get("condenser").and_then(Json::as_object) {
@@ -103,6 +107,12 @@ impl Outfit {
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&'static Row> {
         self.tools.iter().copied().find(|row| row.spec.name == name)
+    }
+
+    /// The names of [`Self::tools`].
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.tools.iter().map(|row| row.spec.name).collect()
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Parts {
     pub root: Option<PathBuf>,
     /// Takes what an operator should know. Holds no secret.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Takes what programs that run along say for people who look for a fault. Holds no secret.
+    pub chatter: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// All conversations. Clones are the same.

@@ -51,6 +51,8 @@ pub struct Parts {
     pub full_state: Box<dyn Fn(&State) -> Raw + Send + Sync>,
     /// Takes what an operator should know. Holds no secret.
     pub warn: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Takes what programs that run along say for people who look for a fault. Holds no secret.
+    pub chatter: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A message that comes in.
@@ -123,6 +125,9 @@ impl Runner {
                 "conversation {}: there is no tool {name:?} here, so its agent goes without",
                 parts.journal.id()
             ));
+        }
+        for told in parts.outfit.servers.learn(parts.secrets.redactor()) {
+            (parts.warn)(&format!("conversation {}: {told}", parts.journal.id()));
         }
         Self(Arc::new(Inside {
             number: parts.histories.number(),
@@ -279,6 +284,7 @@ impl Runner {
             run.interrupt();
             run.ended(Duration::from_secs(INTERRUPT_SECONDS_MAX)).await;
         }
+        self.0.parts.outfit.servers.close().await;
         let inside = Arc::clone(&self.0);
         let _ = blocking(move || inside.toolbox.clear()).await;
     }

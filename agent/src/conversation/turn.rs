@@ -63,6 +63,7 @@ impl Inside {
         run: &Arc<Run>,
         planned: Vec<Planned>,
     ) -> Result<(), Error> {
+        self.ready_servers(run, true).await;
         let mut machine = self.followed(None).await?;
         let mut answered = machine.seen;
         let mut step = if planned.is_empty() {
@@ -72,6 +73,7 @@ impl Inside {
                 .await?
         };
         while matches!(step, Step::On) {
+            self.ready_servers(run, false).await;
             machine = self.followed(Some(machine)).await?;
             answered = machine.seen;
             step = self.step(run, &mut machine, answered).await?;
@@ -188,9 +190,10 @@ impl Inside {
         let session = parts.journal.id().to_string();
         let redact = |text: &str| redactor.text(text).into_inner();
         let watch = |progress: Progress<'_>| live.hear(progress);
+        let tools = self.offered();
         let reply = parts.outfit.llm.ask(Call {
             messages: machine.history.messages(),
-            tools: &parts.outfit.specs,
+            tools: &tools,
             session: &session,
             stream: parts.outfit.stream,
             redact: &redact,
@@ -321,11 +324,13 @@ impl Inside {
         if call.arguments.trim().is_empty() {
             "{}".clone_into(&mut call.arguments);
         }
-        let read = match self.parts.outfit.tool(&call.name) {
-            Some(row) => row
-                .spec
-                .parse(&call.arguments)
-                .map_err(|why| why.to_string()),
+        let (outfit, redactor) = (&self.parts.outfit, self.parts.secrets.redactor());
+        let read = match outfit.tool(&call.name) {
+            Some(row) => Some(row.spec.parse(&call.arguments)),
+            None => outfit.servers.parse(&call.name, &call.arguments, redactor),
+        };
+        let read = match read {
+            Some(read) => read.map_err(|why| why.to_string()),
             None => Err(self.not_found(&call.name)),
         };
         if let Err(why) = &read
@@ -336,7 +341,6 @@ impl Inside {
             call.arguments = instead.to_string();
         }
         // Masked before it is cut: a part of a value would not be found.
-        let redactor = self.parts.secrets.redactor();
         let whole = redactor.text(&format!("{}: {}", call.name, call.arguments));
         let summary = || clip(&whole, SUMMARY_CHARS_MAX).to_owned();
         match read {
@@ -349,8 +353,10 @@ impl Inside {
     }
 
     fn not_found(&self, name: &str) -> String {
-        let rows = self.parts.outfit.tools.iter();
-        let names: Vec<_> = rows.map(|row| format!("'{}'", row.spec.name)).collect();
+        let outfit = &self.parts.outfit;
+        let own = outfit.names().into_iter().map(str::to_owned);
+        let all = own.chain(outfit.servers.names());
+        let names: Vec<_> = all.map(|name| format!("'{name}'")).collect();
         format!("Tool '{name}' not found. Available: [{}]", names.join(", "))
     }
 
@@ -425,6 +431,8 @@ impl Inside {
         while let Some(planned) = left.next() {
             let called = if run.is_interrupted() {
                 Called::Interrupted
+            } else if let tool::Action::Mcp(action) = &planned.action {
+                self.call_server(run, &planned, action).await
             } else {
                 self.toolbox.call(&self.parts, run, &planned, past).await
             };

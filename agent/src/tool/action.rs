@@ -24,6 +24,9 @@ pub enum Action {
     /// A thought.
     #[serde(rename = "ThinkAction")]
     Think(ThinkAction),
+    /// A call of a foreign server's tool.
+    #[serde(rename = "MCPToolAction")]
+    Mcp(McpAction),
 }
 
 /// Arguments of `terminal`.
@@ -110,6 +113,13 @@ pub struct FinishAction {
 pub struct ThinkAction {
     /// The thought.
     pub thought: String,
+}
+
+/// Arguments of a foreign server's tool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct McpAction {
+    /// As the model gave them.
+    pub data: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How dangerous the model thinks its call is.

@@ -26,6 +26,9 @@ pub enum Observation {
     /// Of a thought.
     #[serde(rename = "ThinkObservation")]
     Think(ThinkObservation),
+    /// Of a foreign server's tool.
+    #[serde(rename = "MCPToolObservation")]
+    Mcp(McpObservation),
 }
 
 /// One part of what is told.
@@ -199,6 +202,17 @@ pub struct ThinkObservation {
     pub is_error: bool,
 }
 
+/// Of a foreign server's tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct McpObservation {
+    /// What it gave.
+    pub content: Vec<Content>,
+    /// Whether it failed.
+    pub is_error: bool,
+    /// The tool, as the model called it.
+    pub tool_name: String,
+}
+
 impl Observation {
     /// Whether the call failed.
     #[must_use]
@@ -209,6 +223,7 @@ impl Observation {
             Self::TaskTracker(it) => it.is_error,
             Self::Finish(it) => it.is_error,
             Self::Think(it) => it.is_error,
+            Self::Mcp(it) => it.is_error,
         }
     }
 
@@ -221,6 +236,7 @@ impl Observation {
             Self::TaskTracker(it) => &it.content,
             Self::Finish(it) => &it.content,
             Self::Think(it) => &it.content,
+            Self::Mcp(it) => &it.content,
         }
     }
 

@@ -141,69 +141,110 @@ impl Spec {
     /// # Errors
     /// [`Invalid`].
     pub fn parse(&self, arguments: &str) -> Result<Request, Invalid> {
-        let given = match serde_json::from_str(arguments) {
-            Ok(Value::Object(given)) => given,
-            Ok(_) => Map::new(),
-            Err(error) => {
-                return Err(Invalid(format!(
-                    "Error validating tool '{}': not valid JSON at line {} column {}. Arguments: unparseable JSON",
-                    self.name,
-                    error.line(),
-                    error.column()
-                )));
-            }
+        let common = Common {
+            risky: self.risky,
+            summary: true,
         };
-        let names: Vec<String> = given.keys().cloned().collect();
-        self.accept(given).map_err(|faults| {
-            let plural = if faults.len() == 1 { "" } else { "s" };
-            let names: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
-            Invalid(format!(
-                "Error validating tool '{}': {} validation error{plural} for {}\n{}. Parameters provided: [{}]",
-                self.name,
-                faults.len(),
-                self.action,
-                faults.join("\n"),
-                names.join(", ")
-            ))
-        })
+        let accept = |given: &mut Map<String, Value>, faults: &mut Vec<String>| {
+            let mut accepted = check("", self.fields, std::mem::take(given), faults);
+            accepted.insert("kind".into(), self.action.into());
+            serde_json::from_value::<Action>(Value::Object(accepted)).ok()
+        };
+        read_arguments(self.name, self.action, &common, arguments, accept)
     }
+}
 
-    fn accept(&self, mut given: Map<String, Value>) -> Result<Request, Vec<String>> {
-        let mut faults = Vec::new();
-        let summary = match given.remove(SUMMARY.name) {
-            Some(Value::String(text)) => Some(text),
-            _ => None, // a courtesy: nothing hangs on it
-        };
-        let risk = match given.remove(RISK.name) {
-            None | Some(Value::Null) => Risk::Unknown,
-            Some(Value::String(word)) => match word.to_ascii_uppercase().as_str() {
-                "UNKNOWN" => Risk::Unknown,
-                "LOW" => Risk::Low,
-                "MEDIUM" => Risk::Medium,
-                "HIGH" => Risk::High,
-                _ => {
-                    faults.push(fault(RISK.name, &one_of(RISKS)));
-                    Risk::Unknown
-                }
-            },
-            Some(_) => {
+/// Which parameters a tool has beside its own.
+pub(crate) struct Common {
+    /// The model is asked how dangerous a call is.
+    pub(crate) risky: bool,
+    /// It is asked what the call is for.
+    pub(crate) summary: bool,
+}
+
+/// The schemas of these parameters.
+pub(crate) fn common(common: &Common) -> Map<String, Value> {
+    let wanted = [(&RISK, common.risky), (&SUMMARY, common.summary)];
+    let wanted = wanted.into_iter().filter(|(_, wanted)| *wanted);
+    wanted
+        .map(|(field, _)| (field.name.to_owned(), schema(field)))
+        .collect()
+}
+
+/// Reads the arguments of any tool: what all have in common here, the rest by `accept`, which adds what is wrong to
+/// the faults.
+///
+/// # Errors
+/// [`Invalid`].
+pub(crate) fn read_arguments(
+    tool: &str,
+    action: &str,
+    common: &Common,
+    arguments: &str,
+    accept: impl FnOnce(&mut Map<String, Value>, &mut Vec<String>) -> Option<Action>,
+) -> Result<Request, Invalid> {
+    let given = match serde_json::from_str(arguments) {
+        Ok(Value::Object(given)) => given,
+        Ok(_) => Map::new(),
+        Err(error) => {
+            return Err(Invalid(format!(
+                "Error validating tool '{tool}': not valid JSON at line {} column {}. Arguments: unparseable JSON",
+                error.line(),
+                error.column()
+            )));
+        }
+    };
+    let names: Vec<String> = given.keys().cloned().collect();
+    accepted(given, common, accept).map_err(|faults| {
+        let plural = if faults.len() == 1 { "" } else { "s" };
+        let names: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
+        Invalid(format!(
+            "Error validating tool '{tool}': {} validation error{plural} for {action}\n{}. Parameters provided: [{}]",
+            faults.len(),
+            faults.join("\n"),
+            names.join(", ")
+        ))
+    })
+}
+
+fn accepted(
+    mut given: Map<String, Value>,
+    common: &Common,
+    accept: impl FnOnce(&mut Map<String, Value>, &mut Vec<String>) -> Option<Action>,
+) -> Result<Request, Vec<String>> {
+    let mut faults = Vec::new();
+    let summary = match common.summary.then(|| given.remove(SUMMARY.name)) {
+        Some(Some(Value::String(text))) => Some(text),
+        _ => None, // a courtesy: nothing hangs on it
+    };
+    let risk = match given.remove(RISK.name) {
+        None | Some(Value::Null) => Risk::Unknown,
+        Some(Value::String(word)) => match word.to_ascii_uppercase().as_str() {
+            "UNKNOWN" => Risk::Unknown,
+            "LOW" => Risk::Low,
+            "MEDIUM" => Risk::Medium,
+            "HIGH" => Risk::High,
+            _ => {
                 faults.push(fault(RISK.name, &one_of(RISKS)));
                 Risk::Unknown
             }
-        };
-        let mut accepted = check("", self.fields, given, &mut faults);
-        accepted.insert("kind".into(), self.action.into());
-        if !faults.is_empty() {
-            return Err(faults);
+        },
+        Some(_) => {
+            faults.push(fault(RISK.name, &one_of(RISKS)));
+            Risk::Unknown
         }
-        match serde_json::from_value::<Action>(Value::Object(accepted)) {
-            Ok(action) => Ok(Request {
-                action,
-                risk,
-                summary,
-            }),
-            Err(_) => Err(vec![fault("arguments", "Input doesn't fit the tool")]),
-        }
+    };
+    let action = accept(&mut given, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    match action {
+        Some(action) => Ok(Request {
+            action,
+            risk,
+            summary,
+        }),
+        None => Err(vec![fault("arguments", "Input doesn't fit the tool")]),
     }
 }
 

@@ -119,6 +119,15 @@ fn action(action: &mut Action, visit: Visit<'_>) {
         Action::TaskTracker(it) => tasks(&mut it.task_list, visit),
         Action::Finish(it) => visit(&mut it.message),
         Action::Think(it) => visit(&mut it.thought),
+        Action::Mcp(it) => each_of_members(&mut it.data, visit),
+    }
+}
+
+fn each_of_members(members: &mut serde_json::Map<String, serde_json::Value>, visit: Visit<'_>) {
+    let mut tree = serde_json::Value::Object(std::mem::take(members));
+    crate::redact::walk_json(&mut tree, visit);
+    if let serde_json::Value::Object(changed) = tree {
+        *members = changed;
     }
 }
 
@@ -157,5 +166,9 @@ fn observation(observation: &mut Observation, visit: Visit<'_>) {
         }
         Observation::Finish(it) => contents(&mut it.content, visit),
         Observation::Think(it) => contents(&mut it.content, visit),
+        Observation::Mcp(it) => {
+            contents(&mut it.content, visit);
+            name(&mut it.tool_name, visit);
+        }
     }
 }

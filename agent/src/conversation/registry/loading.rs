@@ -144,6 +144,7 @@ impl Shared {
             autotitle: setup.autotitle,
             full_state: Box::new(move |state| fixed.full_state(id, state, &listed.list())),
             warn: Arc::clone(&self.parts.warn),
+            chatter: Arc::clone(&self.parts.chatter),
         });
         Ok(Conversation(Arc::new(Loaded {
             journal,

@@ -84,6 +84,7 @@ impl Stage {
             }),
             root: None,
             warn: Arc::new(|_| {}),
+            chatter: Arc::new(|_| {}),
         })
         .unwrap()
     }
@@ -93,7 +94,7 @@ impl Stage {
         let text = format!(
             r#"{{"agent":{{"kind":"Agent","llm":{{"model":"openai/gpt-4o","api_key":"{KEY}"}},
                 "agent_context":{{"secrets":{{"C":"{CONTEXT}"}}}},
-                "mcp_config":{{"m":{{"url":"http://h/","headers":{{"Authorization":"{HEADER}"}}}}}},
+                "mcp_config":{{"m":{{"url":"http://h/","headers":{{"Authorization":"{HEADER}"}},"enabled":false}}}},
                 "critic":{{"kind":"APIBasedCritic","api_key":"{KEY}"}}}},
                "workspace":{{"working_dir":"{place}"}},
                "secrets":{{"A":{{"kind":"StaticSecret","value":"{STATIC}","description":"one"}},

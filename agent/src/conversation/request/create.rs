@@ -261,7 +261,6 @@ impl Create {
                 "agent.tool_concurrency_limit",
                 agent.tool_concurrency_limit > 1,
             ),
-            ("agent.mcp_config", !agent.mcp_config.is_empty()),
             ("agent.critic", agent.critic.is_some()),
             ("client_tools", !self.client_tools.is_empty()),
             (

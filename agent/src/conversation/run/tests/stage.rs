@@ -138,6 +138,7 @@ impl Stage {
                 Raw::of(&serde_json::json!({"execution_status": state.status}))
             }),
             warn: Arc::new(|_| {}),
+            chatter: Arc::new(|_| {}),
         });
         Played { runner, frames }
     }
