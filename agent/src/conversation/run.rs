@@ -41,10 +41,12 @@ pub struct Parts {
     pub tools: Setup,
     /// Where it works.
     pub directory: PathBuf,
-    /// Questions to the model that one run may take.
+    /// Steps that one run may take.
     pub iterations_max: u64,
     /// How much of the same is too much; `None`: nothing is.
     pub stuck: Option<Thresholds>,
+    /// US dollars that the conversation may cost, if there is a limit.
+    pub budget: Option<f64>,
     /// Whether it gets a title by itself.
     pub autotitle: bool,
     /// The value of a `full_state` event.

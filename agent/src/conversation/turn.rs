@@ -8,9 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::call::{Called, INTERRUPTED, failed, misuse};
 use super::confirm::model_judges;
-use super::event::{
-    Action as ActionEvent, Body, Classification, ConversationError, LlmMessage, Message, Role,
-};
+use super::event::{Action as ActionEvent, Body, ConversationError, LlmMessage, Message, Role};
 use super::incoming::nudge;
 use super::machine::Machine;
 use super::pending::{self, Planned};
@@ -18,7 +16,7 @@ use super::prompt::NUDGE;
 use super::run::{Inside, Run, blocking};
 use super::stream::Live;
 use super::title::clip;
-use super::{Draft, Error, Source, State, Status};
+use super::{Draft, Error, Source, Status};
 use crate::limits::SUMMARY_CHARS_MAX;
 use crate::llm::{Call, Failure, FailureKind, Progress, Reply, Said, Spent, Thought, ToolCall};
 use crate::tool::{self, Content, Observation, Risk};
@@ -145,36 +143,6 @@ impl Inside {
             }
             Err(failure) => Ok(Step::End(End::Failed(told(&failure)))),
         }
-    }
-
-    /// Why the run may not go on.
-    fn exhausted(&self, state: &State, machine: &Machine) -> Option<End> {
-        let parts = &self.parts;
-        let failed = |code: &str, detail: String| {
-            Some(End::Failed(ConversationError {
-                code: code.to_owned(),
-                detail,
-                classification: Some(Classification::new("agent_action", false, "none")),
-            }))
-        };
-        if parts.stuck.is_some() && machine.stuck.is_stuck() {
-            return Some(End::Stuck);
-        }
-        if state.iterations >= parts.iterations_max {
-            let most = parts.iterations_max;
-            return failed(
-                "MaxIterationsReached",
-                format!("Agent reached maximum iterations limit ({most})."),
-            );
-        }
-        let (most, cost) = (parts.outfit.budget?, state.stats.cost());
-        if cost < most {
-            return None;
-        }
-        failed(
-            "MaxBudgetReached",
-            format!("The conversation cost {cost:.4} USD, and its budget is {most:.4} USD."),
-        )
     }
 
     fn condensable(&self, failure: &Failure) -> bool {
