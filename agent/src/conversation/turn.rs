@@ -336,7 +336,10 @@ impl Inside {
         let policy = Self::policy(&draft.state);
         let (mut planned, mut refused) = (Vec::new(), Vec::new());
         let mut holds = false;
-        for Wanted { event, action } in wanted {
+        for Wanted { mut event, action } in wanted {
+            if !judges {
+                event.security_risk = Risk::Unknown;
+            }
             let (call, tool, risk) = (
                 event.tool_call_id.clone(),
                 event.tool_name.clone(),
@@ -352,7 +355,7 @@ impl Inside {
                 (Ok(action), None) => {
                     let harmless =
                         matches!(action, tool::Action::Finish(_) | tool::Action::Think(_));
-                    holds |= !harmless && policy.holds(if judges { risk } else { Risk::Unknown });
+                    holds |= !harmless && policy.holds(risk);
                     planned.push(Planned {
                         event,
                         call,
