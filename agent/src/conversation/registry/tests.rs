@@ -1,6 +1,7 @@
 //! Conversations as a server keeps them: what they answer, what is left of them, what a restart makes of them.
 
 mod ends;
+mod makes;
 mod risks;
 mod shown;
 
