@@ -9,6 +9,8 @@ mod access;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod breaks;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod commands;

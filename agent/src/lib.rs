@@ -14,6 +14,8 @@
 pub mod arena;
 pub mod child;
 pub mod conversation;
+#[doc(hidden)]
+pub mod failpoint;
 pub mod fernet;
 pub mod inject;
 pub mod isolate;

@@ -17,6 +17,7 @@ use super::run::{Inside, Run, blocking};
 use super::stream::Live;
 use super::title::clip;
 use super::{Draft, Error, Source, Status};
+use crate::failpoint;
 use crate::limits::SUMMARY_CHARS_MAX;
 use crate::llm::{Call, Failure, FailureKind, Progress, Reply, Said, Spent, Thought, ToolCall};
 use crate::tool::{self, Content, Observation, Risk};
@@ -179,6 +180,7 @@ impl Inside {
     ) -> Result<Step, Error> {
         let (inside, own) = (Arc::clone(self), Arc::clone(run));
         let after = blocking(move || {
+            failpoint::reached(format_args!("answer of {}", inside.parts.journal.id()));
             let Reply {
                 mut said, spent, ..
             } = reply;

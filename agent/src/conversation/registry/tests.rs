@@ -1,5 +1,6 @@
 //! Conversations as a server keeps them: what they answer, what is left of them, what a restart makes of them.
 
+mod breaks;
 mod ends;
 mod makes;
 mod risks;
