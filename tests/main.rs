@@ -47,6 +47,8 @@ mod shim;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod takeover;
 #[cfg(test)]
 mod tidy;
