@@ -17,6 +17,7 @@ pub mod conversation;
 #[doc(hidden)]
 pub mod failpoint;
 pub mod fernet;
+mod heap;
 pub mod inject;
 pub mod isolate;
 pub mod json;
