@@ -216,6 +216,16 @@ impl Environment {
     }
 }
 
+/// Whether a shell can have a variable of this name.
+#[must_use]
+pub fn is_variable(name: &str) -> bool {
+    let mut letters = name.bytes();
+    letters
+        .next()
+        .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
+        && letters.all(|letter| letter == b'_' || letter.is_ascii_alphanumeric())
+}
+
 /// Whether the kernel takes a variable with this value: it has no NUL and is not too long.
 #[must_use]
 pub fn fits(name: &str, value: &Plaintext) -> bool {

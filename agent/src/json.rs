@@ -14,8 +14,7 @@ use std::hash::{Hash, Hasher};
 use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 use serde_json::Number;
-use strongroom_vault::never_impl;
-use zeroize::Zeroize;
+use strongroom_vault::{never_impl, wipe};
 
 pub use parse::{DEPTH_MAX, ParseError, ParseErrorKind};
 
@@ -186,7 +185,7 @@ impl Text {
 
 impl Drop for Text {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut std::mem::take(&mut self.0).into_boxed_bytes());
     }
 }
 

@@ -66,7 +66,7 @@ impl Lender {
     /// # Errors
     /// [`Error::Vault`], [`Error::Mask`]; [`Error::Thread`] when the system gives none.
     pub fn follow(&self) -> Result<(), Error> {
-        let changes = self.0.vault.changes();
+        let changes = self.0.vault.changes_in(&self.0.namespace);
         self.0.learn_all()?;
         let shared = Arc::downgrade(&self.0);
         std::thread::Builder::new()

@@ -12,6 +12,7 @@ use strongroom_vault::audit::{Operation, Text};
 use strongroom_vault::{Expect, Name, Namespace, Plaintext, Put, Transaction};
 use tokio::task::JoinSet;
 
+use crate::inject::is_variable;
 use crate::lender::Lender;
 use crate::limits::{LENDER_PAGE_RECORDS, SOURCES_MAX};
 use crate::lookup::{Lookup, Target};
@@ -143,7 +144,8 @@ impl Secrets {
             .collect()
     }
 
-    /// The names that occur in a text, in any case: those that a command gets.
+    /// The names that occur in a text, in any case: those that a command gets. A name that no variable of a shell can
+    /// have is none of them.
     #[must_use]
     pub fn named_in(&self, text: &str) -> Vec<String> {
         let text = text.to_lowercase();
@@ -154,7 +156,7 @@ impl Secrets {
             .unwrap_or_else(PoisonError::into_inner);
         let names = entries
             .keys()
-            .filter(|name| text.contains(&name.to_lowercase()));
+            .filter(|name| is_variable(name) && text.contains(&name.to_lowercase()));
         names.cloned().collect()
     }
 

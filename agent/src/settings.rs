@@ -25,7 +25,7 @@ mod store;
 
 pub(crate) use agent::RETIRED;
 pub(crate) use desk::named;
-pub use desk::{Body, Change, Desk, Place, ProfileKind, Shelf, ShelfError};
+pub use desk::{Body, Change, Desk, Left, Place, ProfileKind, Shelf, ShelfError};
 pub use error::SettingsError;
 pub use fault::{Fault, Step};
 pub use field::{Anything, Map};

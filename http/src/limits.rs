@@ -93,6 +93,8 @@ pub const LIST_PAGE_RECORDS: usize = 1_000;
 pub const POOL_THREADS_MAX: usize = 80;
 /// Those of them that may write at once, and so share one commit. The others compute, one per core at most.
 pub const POOL_WRITES_MAX: usize = 64;
+/// Of them, for the one that changes the settings for all.
+pub const POOL_LEADERS: usize = 1;
 /// An idle thread of the pool ends after this time.
 pub const POOL_IDLE_SECONDS: u64 = 10;
 /// Wait for a free thread of the pool.

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::error::Error;
-use crate::limits::{POOL_THREADS_MAX, POOL_WAIT_SECONDS_MAX, POOL_WRITES_MAX};
+use crate::limits::{POOL_LEADERS, POOL_THREADS_MAX, POOL_WAIT_SECONDS_MAX, POOL_WRITES_MAX};
 
 /// Bounds what runs on the runtime's blocking threads; what finds none free waits in order, for a while.
 pub struct Pool {
@@ -20,7 +20,7 @@ pub struct Pool {
 impl Default for Pool {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let work = cores.min(POOL_THREADS_MAX - POOL_WRITES_MAX);
+        let work = cores.min(POOL_THREADS_MAX - POOL_WRITES_MAX - POOL_LEADERS);
         Self {
             writes: Arc::new(Semaphore::new(POOL_WRITES_MAX)),
             work: Arc::new(Semaphore::new(work)),
@@ -42,6 +42,11 @@ impl Pool {
         E: Into<Error> + Send + 'static,
     {
         run(&self.writes, job).await
+    }
+
+    /// Runs a job of which there is never more than one. Nobody waits for it: it ends, whoever goes away.
+    pub fn lead(&self, job: impl FnOnce() + Send + 'static) {
+        drop(tokio::task::spawn_blocking(job));
     }
 
     /// Runs a job that computes: parses, opens, lists.

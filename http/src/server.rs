@@ -23,9 +23,9 @@ use strongroom_agent::settings::Store;
 use strongroom_agent::workspace::confine::Refused;
 use strongroom_agent::workspace::{self, Workspace};
 use strongroom_vault::{Namespace, Plaintext, Vault, audit};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::auth::{KeyRights, Keys, Peer};
 use crate::body::Bodies;
@@ -33,14 +33,16 @@ use crate::call::{Clock, State};
 use crate::config::Build;
 use crate::connection::{self, Stop};
 use crate::cors::Origins;
-use crate::limits::{
-    ACCEPT_LOG_SECONDS, ACCEPT_PAUSE_MS, BACKLOG_CONNECTIONS, CONNECTIONS_MAX, SHUTDOWN_SECONDS_MAX,
-};
+use crate::limits::{CONNECTIONS_MAX, SHUTDOWN_SECONDS_MAX};
 use crate::log::{Entry, Log};
 use crate::pool::Pool;
 use crate::socket::OwnerSocket;
 use crate::talk::{self, Talk};
 use crate::trail::{self, Names};
+
+mod accept;
+
+use accept::{Accepting, listen, owners};
 
 /// What a server needs to know beside its vault.
 pub struct Config {
@@ -225,11 +227,7 @@ impl Server {
             Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         );
         let mut shutdown = pin!(shutdown);
-        let mut accepting = Accepting {
-            listener,
-            permits: permits.clone(),
-            complained: None,
-        };
+        let mut accepting = Accepting::new(listener, permits.clone());
         loop {
             tokio::select! {
                 biased;
@@ -374,30 +372,6 @@ fn read_in(state: &Arc<State>) {
     });
 }
 
-/// The first of `addresses` that can be had, with a backlog of our own.
-fn listen(addresses: &[SocketAddr]) -> Result<TcpListener, BindError> {
-    let mut failure = BindError::Io(None, io::ErrorKind::AddrNotAvailable.into());
-    for &address in addresses {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        };
-        let listening = socket.and_then(|socket| {
-            // A server that starts again takes its port back from connections that are only waiting to end.
-            #[cfg(unix)]
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG_CONNECTIONS)
-        });
-        match listening {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failure = BindError::Io(Some(address), error),
-        }
-    }
-    Err(failure)
-}
-
 /// The socket for commands, if the vault is in a directory. A server without it is still one: the log says so.
 fn owner_socket(state: &State) -> Option<OwnerSocket> {
     match OwnerSocket::bind(state.vault.dir()?, state.guard.clone()) {
@@ -407,69 +381,6 @@ fn owner_socket(state: &State) -> Option<OwnerSocket> {
             None
         }
     }
-}
-
-/// The next connection of the owner; never, where there is no socket.
-async fn owners(
-    socket: &Option<OwnerSocket>,
-    permits: &Arc<Semaphore>,
-    log: &Log,
-) -> (UnixStream, OwnedSemaphorePermit) {
-    let (Some(socket), Ok(permit)) = (socket, permits.clone().acquire_owned().await) else {
-        return std::future::pending().await;
-    };
-    (socket.accept(log).await, permit)
-}
-
-/// The listener, with a permit for each connection that it lets in.
-struct Accepting {
-    listener: TcpListener,
-    permits: Arc<Semaphore>,
-    complained: Option<Instant>,
-}
-
-impl Accepting {
-    /// The next connection. Out of descriptors or memory, it waits a moment instead of spinning: the pending
-    /// connection keeps the listener readable.
-    async fn next(&mut self, log: &Log) -> (TcpStream, OwnedSemaphorePermit) {
-        loop {
-            let Ok(permit) = self.permits.clone().acquire_owned().await else {
-                // The semaphore is never closed.
-                return std::future::pending().await;
-            };
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    // Answers are small and complete: nothing is gained by holding them back.
-                    let _ = stream.set_nodelay(true);
-                    return (stream, permit);
-                }
-                Err(error) if is_about_the_peer(&error) => (),
-                Err(error) => {
-                    self.complain(&error, log);
-                    sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
-                }
-            }
-        }
-    }
-
-    fn complain(&mut self, error: &io::Error, log: &Log) {
-        let now = Instant::now();
-        let quiet = Duration::from_secs(ACCEPT_LOG_SECONDS);
-        if self.complained.is_none_or(|last| now - last >= quiet) {
-            self.complained = Some(now);
-            log.write(&Entry::NoConnection { error });
-        }
-    }
-}
-
-/// Errors of one connection that was gone before it was accepted.
-fn is_about_the_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 #[cfg(test)]

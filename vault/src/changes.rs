@@ -60,8 +60,9 @@ pub enum Notice {
 /// A subscription; dropping it ends it.
 pub struct Changes(Arc<Mailbox>);
 
-#[derive(Default)]
 struct Mailbox {
+    /// The only namespace that the subscriber wants to hear of, if there is one.
+    of: Option<Namespace>,
     waiting: Mutex<Waiting>,
     arrived: Condvar,
 }
@@ -117,8 +118,13 @@ impl Changes {
 pub(crate) struct Subscribers(Mutex<Vec<Weak<Mailbox>>>);
 
 impl Subscribers {
-    pub(crate) fn subscribe(&self) -> Changes {
-        let mailbox = Arc::new(Mailbox::default());
+    /// A subscription to everything, or to what happens in one namespace.
+    pub(crate) fn subscribe(&self, of: Option<Namespace>) -> Changes {
+        let mailbox = Arc::new(Mailbox {
+            of,
+            waiting: Mutex::default(),
+            arrived: Condvar::new(),
+        });
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(&mailbox));
@@ -128,6 +134,15 @@ impl Subscribers {
     pub(crate) fn publish(&self, changes: &[Change]) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for mailbox in all.iter().filter_map(Weak::upgrade) {
+            let wanted = |change: &&Change| match &mailbox.of {
+                Some(namespace) => change.namespace == *namespace,
+                None => true,
+            };
+            let mut changes = changes.iter().filter(wanted).peekable();
+            // Waking a thread costs whoever commits more than all else here.
+            if changes.peek().is_none() {
+                continue;
+            }
             let mut waiting = mailbox
                 .waiting
                 .lock()
@@ -176,7 +191,7 @@ mod tests {
     fn a_subscriber_sees_what_comes_after_it_in_order_until_the_end() {
         let subscribers = Subscribers::default();
         subscribers.publish(&[change(1)]);
-        let changes = subscribers.subscribe();
+        let changes = subscribers.subscribe(None);
         assert_eq!(changes.try_next(), None);
         subscribers.publish(&[change(2), change(3)]);
         for revision in [2, 3] {
@@ -190,9 +205,19 @@ mod tests {
     }
 
     #[test]
+    fn a_subscriber_to_a_namespace_hears_of_nothing_else() {
+        let subscribers = Subscribers::default();
+        let other = subscribers.subscribe(Some(Namespace::new("other").unwrap()));
+        let this = subscribers.subscribe(Some(Namespace::new("s").unwrap()));
+        subscribers.publish(&[change(1)]);
+        assert_eq!(other.try_next(), None);
+        assert_eq!(this.try_next(), Some(Notice::Change(change(1))));
+    }
+
+    #[test]
     fn a_slow_subscriber_is_told_and_its_queue_stays_bounded() {
         let subscribers = Subscribers::default();
-        let changes = subscribers.subscribe();
+        let changes = subscribers.subscribe(None);
         for revision in 0..=CHANGES_WAITING_MAX as u64 {
             subscribers.publish(&[change(revision)]);
         }

@@ -64,6 +64,8 @@ mod slots;
 mod stage;
 mod stanza;
 pub mod store;
+#[cfg(test)]
+mod testing;
 mod transaction;
 mod vault;
 mod verify;
@@ -73,7 +75,7 @@ pub use changes::{Change, ChangeKind, Changes, Notice};
 pub use error::{Error, Locked, SlotKind};
 pub use name::{Name, Namespace};
 pub use open::{FORMAT, Note, Opened, Unlock};
-pub use plaintext::Plaintext;
+pub use plaintext::{Plaintext, wipe};
 pub use record::{Expect, Metadata, PastVersion, Value};
 pub use slots::{Identity, Key};
 pub use transaction::{Outcome, Put, Receipt, Transaction, Written};

@@ -397,7 +397,13 @@ impl Vault {
     /// Subscribes to the changes from now on.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        self.inner.subscribers.subscribe()
+        self.inner.subscribers.subscribe(None)
+    }
+
+    /// As [`changes`](Self::changes), of one namespace: whoever commits elsewhere does not wake the subscriber.
+    #[must_use]
+    pub fn changes_in(&self, namespace: &Namespace) -> Changes {
+        self.inner.subscribers.subscribe(Some(namespace.clone()))
     }
 
     /// Whether the keys of this vault are in memory that is never written to swap or a core dump. Where they are

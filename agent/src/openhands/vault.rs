@@ -161,7 +161,7 @@ fn fill_with(
         return Err(FillError::TooMany(steps));
     }
     if let Some(store) = running {
-        store.expect(&changes).map_err(FillError::Mask)?;
+        store.expect(&changes, None).map_err(FillError::Mask)?;
     }
     let transaction = spaces.with_changes(transaction, changes)?;
     vault.commit(transaction.by(who))?;
@@ -212,11 +212,7 @@ pub fn fill_store(
     existing: Existing,
     who: &Who,
 ) -> Result<(), FillError> {
-    let turn = store.hold();
-    let filled = fill_with(store.vault(), state, existing, who, Some(store));
-    store.forget();
-    drop(turn);
-    filled
+    store.past(|| fill_with(store.vault(), state, existing, who, Some(store)))
 }
 
 /// Everything that a state directory would hold, between two changes of the settings; the audit trail says that `who`

@@ -335,10 +335,11 @@ async fn removed_sources_are_gone_and_their_values_stay_masked() {
 fn a_command_gets_the_names_that_occur_in_it_in_any_case() {
     let stage = Stage::new();
     let secrets = stage.secrets();
-    for name in ["TOKEN", "Other", "ABSENT"] {
+    for name in ["TOKEN", "Other", "ABSENT", "no-variable"] {
         set(&secrets, name, fixed("v")).unwrap();
     }
-    assert_eq!(secrets.named_in("echo $token OTHERS"), ["Other", "TOKEN"]);
+    let text = "echo $token OTHERS no-variable";
+    assert_eq!(secrets.named_in(text), ["Other", "TOKEN"]);
     assert!(secrets.named_in("ls").is_empty());
 }
 

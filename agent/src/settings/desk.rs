@@ -81,6 +81,15 @@ pub struct Change {
     pub content: Option<Plaintext>,
 }
 
+/// What a desk leaves.
+#[derive(Default)]
+pub struct Left {
+    /// To be stored all or nothing.
+    pub changes: Vec<Change>,
+    /// The settings as they are once the changes are stored, if somebody had them open.
+    pub(crate) settings: Option<Settings>,
+}
+
 /// The body of a request, once it is known to be JSON or to be missing.
 pub type Body<'b> = Option<&'b Json>;
 
@@ -89,9 +98,11 @@ pub struct Desk<'a> {
     shelf: &'a dyn Shelf,
     pub(crate) site: &'a Site<'a>,
     staged: BTreeMap<Place, Option<Plaintext>>,
-    /// The settings as the patches at this desk left them. Newer than their record, which is written once for
-    /// all of them; gone when another call put a record of its own.
-    patched: Option<Settings>,
+    /// The settings as they are on the shelf, or as the patches at this desk left them: then newer than their record,
+    /// which is written once for all of them. Gone when another call put a record of its own.
+    open: Option<Settings>,
+    /// Whether patches changed them.
+    patched: bool,
     /// The revision of the settings that lie on the desk.
     revision: Option<i64>,
     /// Of the call that is running.
@@ -108,11 +119,18 @@ impl<'a> Desk<'a> {
             shelf,
             site,
             staged: BTreeMap::new(),
-            patched: None,
+            open: None,
+            patched: false,
             revision: None,
             pending: BTreeMap::new(),
             touched: Vec::new(),
         }
+    }
+
+    /// A desk with the settings open on it, as they are on the shelf.
+    pub(crate) fn with_settings(mut self, settings: Option<Settings>) -> Self {
+        self.open = settings;
+        self
     }
 
     /// What was changed since this was last asked, and whether it is still there.
@@ -120,17 +138,20 @@ impl<'a> Desk<'a> {
         std::mem::take(&mut self.touched)
     }
 
-    /// What the calls at this desk changed, to be stored all or nothing.
+    /// What the calls at this desk changed.
     #[must_use]
-    pub fn changes(mut self) -> Vec<Change> {
-        if let Some(settings) = &self.patched {
+    pub fn leave(mut self) -> Left {
+        if let (Some(settings), true) = (&self.open, self.patched) {
             self.staged
                 .insert(Place::Settings, Some(settings.to_record()));
         }
-        self.staged
-            .into_iter()
-            .map(|(place, content)| Change { place, content })
-            .collect()
+        let changes = self.staged.into_iter();
+        Left {
+            changes: changes
+                .map(|(place, content)| Change { place, content })
+                .collect(),
+            settings: self.open,
+        }
     }
 
     /// The settings.
@@ -139,9 +160,9 @@ impl<'a> Desk<'a> {
     /// When they cannot be read.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         let read = |record: &[u8]| Settings::from_record(record, self.site);
-        if let (Some(patched), false) = (&self.patched, self.pending.contains_key(&Place::Settings))
-        {
-            return read(patched.to_record().expose());
+        let put = self.pending.contains_key(&Place::Settings);
+        if let (Some(open), true, false) = (&self.open, self.patched, put) {
+            return read(open.to_record().expose());
         }
         let stored = self.with_record(&Place::Settings, read)?;
         stored.unwrap_or_else(|| Settings::fresh(self.site))
@@ -165,7 +186,7 @@ impl<'a> Desk<'a> {
         match call(self) {
             Ok(done) => {
                 if self.pending.contains_key(&Place::Settings) {
-                    self.patched = None;
+                    (self.open, self.patched) = (None, false);
                 }
                 let touched = self.pending.iter();
                 let touched = touched.map(|(place, record)| (place.clone(), record.is_some()));
@@ -202,22 +223,21 @@ impl<'a> Desk<'a> {
         patch: impl FnOnce(&Self, &Settings) -> Result<P, SettingsError>,
         apply: impl FnOnce(P, &mut Settings) -> T,
     ) -> Result<(T, &Settings), SettingsError> {
-        let unchanged = match self.patched.take() {
-            Some(settings) => Ok((settings, true)),
-            None => self.settings().map(|settings| (settings, false)),
+        let mut settings = match self.open.take() {
+            Some(settings) => settings,
+            None => self.settings()?,
         };
-        let (mut settings, before) = unchanged?;
         match patch(self, &settings) {
             Ok(patch) => {
                 let done = apply(patch, &mut settings);
                 settings.revision += 1;
                 self.revision = Some(settings.revision);
                 self.touched.push((Place::Settings, true));
-                Ok((done, self.patched.insert(settings)))
+                self.patched = true;
+                Ok((done, self.open.insert(settings)))
             }
             Err(error) => {
-                // What was only read is not a change.
-                self.patched = before.then_some(settings);
+                self.open = Some(settings);
                 Err(error)
             }
         }
@@ -228,9 +248,10 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// When the settings cannot be read.
     pub fn revision(&self) -> Result<i64, SettingsError> {
-        match self.revision {
-            Some(revision) => Ok(revision),
-            None => Ok(self.settings()?.revision),
+        match (self.revision, &self.open) {
+            (Some(revision), _) => Ok(revision),
+            (None, Some(open)) => Ok(open.revision),
+            (None, None) => Ok(self.settings()?.revision),
         }
     }
 

@@ -78,12 +78,16 @@ pub(crate) fn each_version(
 }
 
 fn secrets(place: &Place, record: Option<&Plaintext>, site: &Site<'_>) -> Vec<Plaintext> {
+    copies(|visit| {
+        if let Some(record) = record {
+            each_secret(place, record.expose(), site, visit);
+        }
+    })
+}
+
+fn copies(each: impl FnOnce(&mut dyn FnMut(&str))) -> Vec<Plaintext> {
     let mut found = Vec::new();
-    if let Some(record) = record {
-        each_secret(place, record.expose(), site, &mut |secret| {
-            found.push(Plaintext::copy_of(secret.as_bytes()));
-        });
-    }
+    each(&mut |secret| found.push(Plaintext::copy_of(secret.as_bytes())));
     found
 }
 
@@ -129,10 +133,18 @@ impl Masks {
     /// # Errors
     /// Once all is known: [`Error::Mask`], and then it must not be stored. Before that nobody is handed
     /// anything, and [`learn_all`](Self::learn_all) will say the same.
-    pub(crate) fn expect(&self, changes: &[Change], site: &Site<'_>) -> Result<(), Error> {
+    pub(crate) fn expect(
+        &self,
+        changes: &[Change],
+        settings: Option<&Settings>,
+        site: &Site<'_>,
+    ) -> Result<(), Error> {
         let mut values = Vec::new();
         for change in changes {
-            let secrets = secrets(&change.place, change.content.as_ref(), site);
+            let secrets = match (&change.place, settings) {
+                (Place::Settings, Some(settings)) => copies(|visit| settings.each_secret(visit)),
+                _ => secrets(&change.place, change.content.as_ref(), site),
+            };
             values.extend(self.named(&change.place, secrets));
         }
         match self.lender.learn_each(&values) {

@@ -37,11 +37,13 @@ pub(crate) struct Around<'o> {
     pub(crate) input: &'o Json,
 }
 
-/// Reads the member `name` of an object; `absent` gives its default, or `None` when there is none.
+/// Reads the member `name` of an object; `absent` gives its default, or `None` when there is none. A pointer and not a
+/// closure's type, so that there is one of these for each type and not for each member of each model.
+#[inline(never)]
 pub(crate) fn read_member<T: Field>(
     name: &'static str,
     rules: &[Rule],
-    absent: impl FnOnce(&mut Reading<'_>) -> Option<T>,
+    absent: fn(&mut Reading<'_>) -> Option<T>,
     around: Around<'_>,
     run: &mut Reading<'_>,
 ) -> Option<T> {
@@ -66,6 +68,7 @@ pub(crate) fn read_member<T: Field>(
 }
 
 /// Adds a member to what is shown; a lean object leaves out nulls and empty maps.
+#[inline(never)]
 pub(crate) fn show_member<T: Field>(
     name: &'static str,
     value: &T,

@@ -1,22 +1,24 @@
 //! Settings and profiles in the vault.
 //!
-//! Changes are combined: whoever comes first runs every call that is waiting at one [`Desk`], in order, stores
-//! all their changes in one durable commit, and wakes each caller with its own answer. So a lone PATCH costs
-//! one commit and no hand-over, and sixteen at once cost one commit too.
+//! Changes are combined: whoever comes first leads, which is to run every call that is waiting at one [`Desk`], in
+//! order, to store all their changes in one durable commit, and to give each its own answer, until nobody waits. So a
+//! lone PATCH costs one commit and no hand-over, and sixteen at once cost one commit and one thread too.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use strongroom_vault::audit::{Event, Operation, Verdict, Who};
 use strongroom_vault::{Plaintext, Transaction, Vault};
 
-use super::desk::{Change, Desk, Place, ShelfError};
+use super::desk::{Change, Desk, Left, Place, ShelfError};
 use super::masks::{Masks, each_version};
-use super::{Expose, SettingsError, Site, agent_schema};
+use super::{Expose, Settings, SettingsError, Site, agent_schema};
 use crate::fernet::Keys;
 use crate::lender::Lender;
 use crate::limits::SETTINGS_CALLS_MAX;
@@ -35,8 +37,9 @@ pub struct Store {
     /// Made when it is first asked for.
     agent_schema: OnceLock<Plaintext>,
     queue: Mutex<Queue>,
-    /// Held while changes are made: by the one caller that leads, or by whoever holds them back.
-    turn: Mutex<()>,
+    /// Held while changes are made: by the one who leads, or by whoever holds them back. In it the settings
+    /// as the last change left them, so that the next patch need not read them again.
+    turn: Mutex<Option<Settings>>,
     masked: Masked,
     masks: OnceLock<Masks>,
 }
@@ -44,8 +47,8 @@ pub struct Store {
 /// Calls that nobody has begun yet.
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<(Job, Thread)>,
-    /// Whether a caller is at work for all.
+    waiting: Vec<Job>,
+    /// Whether somebody is at work for all.
     led: bool,
 }
 
@@ -60,40 +63,44 @@ type Work = Box<dyn FnOnce(&mut Desk<'_>) -> Finish + Send>;
 type Finish = Box<dyn FnOnce(Option<&Failure>) + Send>;
 /// Why changes were not stored: of the vault, or of the masks.
 type Failure = Arc<dyn std::error::Error + Send + Sync>;
-type Slot<T> = Mutex<Option<Result<T, SettingsError>>>;
 
 /// An answer that somebody waits for. Dropped without one (a call in its batch panicked), it says so.
-struct Owed<T> {
+struct Owed<F, T>
+where
+    F: FnOnce(Result<T, SettingsError>),
+{
     /// `None` once it is given.
-    slot: Option<Arc<Slot<T>>>,
-    owner: Thread,
+    take: Option<F>,
+    of: PhantomData<fn(T)>,
 }
 
-impl<T> Owed<T> {
-    fn give(&mut self, answer: impl FnOnce() -> Result<T, SettingsError>) {
-        if let Some(slot) = self.slot.take() {
-            *lock(&slot) = Some(answer());
-            self.owner.unpark();
+impl<F, T> Owed<F, T>
+where
+    F: FnOnce(Result<T, SettingsError>),
+{
+    fn new(take: F) -> Self {
+        Self {
+            take: Some(take),
+            of: PhantomData,
+        }
+    }
+
+    fn give(&mut self, answer: Result<T, SettingsError>) {
+        if let Some(take) = self.take.take() {
+            take(answer);
         }
     }
 }
 
-impl<T> Drop for Owed<T> {
+impl<F, T> Drop for Owed<F, T>
+where
+    F: FnOnce(Result<T, SettingsError>),
+{
     fn drop(&mut self) {
-        self.give(|| Err(ShelfError::new("a call of the settings ended without an answer").into()));
-    }
-}
-
-/// The lead, given to the first who waits when it ends, however it ends.
-struct Lead<'s>(&'s Mutex<Queue>);
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        let mut queue = lock(self.0);
-        queue.led = false;
-        if let Some((_, next)) = queue.waiting.first() {
-            next.unpark();
-        }
+        self.give(Err(ShelfError::new(
+            "a call of the settings ended without an answer",
+        )
+        .into()));
     }
 }
 
@@ -212,10 +219,14 @@ impl Store {
         self.masks.get()
     }
 
-    /// Makes the secrets of these changes known.
-    pub(crate) fn expect(&self, changes: &[Change]) -> Result<(), crate::secrets::Error> {
+    /// Makes the secrets of these changes known; `settings` is what a change of the settings holds, if that is open.
+    pub(crate) fn expect(
+        &self,
+        changes: &[Change],
+        settings: Option<&Settings>,
+    ) -> Result<(), crate::secrets::Error> {
         match self.masks.get() {
-            Some(masks) => self.with_site(|site| masks.expect(changes, site)),
+            Some(masks) => self.with_site(|site| masks.expect(changes, settings, site)),
             None => Ok(()),
         }
     }
@@ -273,78 +284,111 @@ impl Store {
     ///
     /// # Errors
     /// Those of the call; [`SettingsError::Busy`] when too many wait; [`SettingsError::Shelf`] when the changes
-    /// could not be stored.
+    /// could not be stored, or a call that was to be stored with them panicked.
     pub fn change_by<T: Send + 'static>(
         &self,
         who: Who,
         call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
     ) -> Result<T, SettingsError> {
-        let slot = Arc::new(Slot::new(None));
-        let mut owed = Owed {
-            slot: Some(slot.clone()),
-            owner: thread::current(),
-        };
-        let call: Work = Box::new(move |desk| {
-            let answer = call(desk);
-            Box::new(move |failure| {
-                owed.give(|| match (answer, failure) {
-                    (Ok(_), Some(error)) => Err(ShelfError::new(error.clone()).into()),
-                    (answer, _) => answer,
-                });
-            })
-        });
-        {
-            let mut queue = lock(&self.queue);
-            if queue.waiting.len() >= SETTINGS_CALLS_MAX {
-                return Err(SettingsError::Busy);
-            }
-            let job = Job { who, call };
-            queue.waiting.push((job, thread::current()));
+        let slot = Arc::new(Mutex::new(None));
+        let (filled, caller) = (slot.clone(), thread::current());
+        let leads = self.submit(who, call, move |answer| {
+            *lock(&filled) = Some(answer);
+            caller.unpark();
+        })?;
+        if leads {
+            self.lead();
         }
         loop {
             if let Some(answer) = lock(&slot).take() {
                 return answer;
             }
-            if std::mem::replace(&mut lock(&self.queue).led, true) {
-                // Woken when the answer is there or the lead is free; spurious wake-ups only loop.
-                thread::park();
-                continue;
-            }
-            let _lead = Lead(&self.queue);
-            let _turn = lock(&self.turn);
-            let jobs = std::mem::take(&mut lock(&self.queue).waiting);
-            self.run(jobs);
+            thread::park();
         }
     }
 
-    fn run(&self, jobs: Vec<(Job, Thread)>) {
+    /// Has a call of `who` run, which may change something, and hands its answer to `answer` when its changes are on
+    /// disk, and in the audit trail. Says whether the caller must see to it that [`lead`](Self::lead) runs, on a
+    /// thread that may block.
+    ///
+    /// # Errors
+    /// [`SettingsError::Busy`] when too many wait. The answer has the errors of [`change_by`](Self::change_by).
+    pub fn submit<T: Send + 'static>(
+        &self,
+        who: Who,
+        call: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
+        answer: impl FnOnce(Result<T, SettingsError>) + Send + 'static,
+    ) -> Result<bool, SettingsError> {
+        let mut owed = Owed::new(answer);
+        let call: Work = Box::new(move |desk| {
+            let answer = call(desk);
+            Box::new(move |failure| {
+                owed.give(match (answer, failure) {
+                    (Ok(_), Some(error)) => Err(ShelfError::new(error.clone()).into()),
+                    (answer, _) => answer,
+                });
+            })
+        });
+        let mut queue = lock(&self.queue);
+        if queue.waiting.len() >= SETTINGS_CALLS_MAX {
+            return Err(SettingsError::Busy);
+        }
+        queue.waiting.push(Job { who, call });
+        Ok(!std::mem::replace(&mut queue.led, true))
+    }
+
+    /// Runs the calls that wait, until none does. For whom [`submit`](Self::submit) told to.
+    pub fn lead(&self) {
+        loop {
+            let mut turn = lock(&self.turn);
+            let jobs = {
+                let mut queue = lock(&self.queue);
+                if queue.waiting.is_empty() {
+                    queue.led = false;
+                    return;
+                }
+                std::mem::take(&mut queue.waiting)
+            };
+            let settings = turn.take();
+            // Whoever waited for the batch is told by what it was owed; the next one has nothing to do with it.
+            let run = catch_unwind(AssertUnwindSafe(|| self.run(jobs, settings)));
+            *turn = run.ok().flatten();
+        }
+    }
+
+    /// Runs calls over the settings as they are; gives them as they are then.
+    fn run(&self, jobs: Vec<Job>, settings: Option<Settings>) -> Option<Settings> {
         let mut touched = Vec::new();
-        let (finishes, changes) = self.with_site(|site| {
-            let mut desk = Desk::new(&self.shelf, site);
+        let (finishes, left) = self.with_site(|site| {
+            let mut desk = Desk::new(&self.shelf, site).with_settings(settings);
             let mut finishes: Vec<Finish> = Vec::with_capacity(jobs.len());
-            for (Job { who, call }, _) in jobs {
+            for Job { who, call } in jobs {
                 finishes.push(call(&mut desk));
                 let places = desk.touched().into_iter();
                 touched.extend(places.map(|(place, kept)| (who.clone(), place, kept)));
             }
-            (finishes, desk.changes())
+            (finishes, desk.leave())
         });
+        let Left { changes, settings } = left;
         let failure = if changes.is_empty() {
             None
         } else {
-            self.commit(changes, touched).err()
+            self.commit(changes, settings.as_ref(), touched).err()
         };
         for finish in finishes {
             finish(failure.as_ref());
         }
+        // What could not be stored is not what the settings are.
+        settings.filter(|_| failure.is_none())
     }
 
     fn commit(
         &self,
         changes: Vec<Change>,
+        settings: Option<&Settings>,
         touched: Vec<(Who, Place, bool)>,
     ) -> Result<(), Failure> {
-        self.expect(&changes).map_err(failed)?;
+        self.expect(&changes, settings).map_err(failed)?;
         let spaces = &self.shelf.spaces;
         let transaction = spaces.with_changes(Transaction::new(), changes);
         let mut transaction = transaction.map_err(failed)?;
@@ -358,22 +402,29 @@ impl Store {
             transaction = transaction.audit(&who, operation, space, &name);
         }
         let stored = self.shelf.vault.commit(transaction);
-        let mut kept = lock(&self.masked.kept);
-        self.masked.generation.fetch_add(1, Ordering::AcqRel);
-        *kept = None;
+        self.forget();
         stored.map(drop).map_err(failed)
     }
 
-    /// Forgets what was kept of the settings, after they were changed past this store.
-    pub(crate) fn forget(&self) {
-        let mut kept = lock(&self.masked.kept);
-        self.masked.generation.fetch_add(1, Ordering::AcqRel);
-        *kept = None;
+    /// Runs a call that changes the settings past this store, and holds back all others meanwhile.
+    pub(crate) fn past<T>(&self, call: impl FnOnce() -> T) -> T {
+        let mut turn = lock(&self.turn);
+        *turn = None;
+        let done = call();
+        self.forget();
+        done
     }
 
     /// Holds back all changes as long as the guard lives.
-    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn hold(&self) -> impl Sized + '_ {
         lock(&self.turn)
+    }
+
+    /// Forgets the masked settings.
+    fn forget(&self) {
+        let mut kept = lock(&self.masked.kept);
+        self.masked.generation.fetch_add(1, Ordering::AcqRel);
+        *kept = None;
     }
 
     /// Reads a state directory under `keys`.

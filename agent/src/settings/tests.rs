@@ -62,7 +62,7 @@ fn patch(shelf: &Memory, keys: &Keys, body: &Json) -> Result<Json, SettingsError
     let site = site(keys);
     let mut desk = Desk::new(shelf, &site);
     let answer = desk.patch(Some(body))?;
-    for change in desk.changes() {
+    for change in desk.leave().changes {
         let Some(content) = change.content else {
             panic!("nothing was deleted")
         };
@@ -240,7 +240,7 @@ fn what_was_sent_to_a_secret_field_is_in_no_answer() {
         let shown = text(&error.body());
         assert!(!shown.contains("s3cret"), "{shown}");
     }
-    assert!(desk.changes().is_empty());
+    assert!(desk.leave().changes.is_empty());
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Play {
         };
         let mut desk = Desk::new(&self.shelf, &site);
         let answer = self.call(request, &path, body.as_ref(), &mut desk)?;
-        for change in desk.changes() {
+        for change in desk.leave().changes {
             match change.content {
                 Some(content) => drop(self.shelf.0.borrow_mut().insert(change.place, content)),
                 None => drop(self.shelf.0.borrow_mut().remove(&change.place)),

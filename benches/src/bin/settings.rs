@@ -1,17 +1,20 @@
 //! The settings over HTTP: reading them against a hyper service that answers as many bytes without looking,
-//! patching them against a durable put of as many bytes.
+//! patching them against a durable put of as many bytes: both over one connection, and both in process.
 
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::ExitCode;
 
+use strongroom_agent::fernet::Keys;
+use strongroom_agent::json::Json;
+use strongroom_agent::settings::Store;
 use strongroom_benches::Result;
 use strongroom_benches::lane::Lane;
 use strongroom_benches::load::{self, Client};
 use strongroom_benches::process::Server;
 use strongroom_benches::records;
 use strongroom_benches::report::{Bar, Report, run};
-use strongroom_benches::rounds::{interleave, median};
+use strongroom_benches::rounds::{Arm, Measure, interleave, median};
 use strongroom_benches::serve::{self, Role};
 use strongroom_benches::setting::file_system;
 use strongroom_vault::limits::VALUE_CACHE_BYTES_DEFAULT;
@@ -98,23 +101,57 @@ fn write(report: &mut Report, data: &Path, other: &Path, bytes: usize) -> Result
     let (secrets, name, value) = (records::namespace()?, records::name(0)?, vec![b'x'; bytes]);
     let count = report.setting.count(60);
     let patches = load::patches();
+    let body = format!(
+        r#"{{"name":"{}","value":"{}"}}"#,
+        name.as_str(),
+        "x".repeat(bytes)
+    );
+    let puts = [load::put("/api/settings/secrets", &body)];
     let mut patch = || Ok(client.run(&patches, count)?.latencies.median());
-    let mut put = || {
+    let mut other_client = Client::connect(server.address, 1)?;
+    let mut put = || Ok(other_client.run(&puts, count)?.latencies.median());
+    let mut bare = || {
         median(count, || {
             vault.put(&secrets, &name, Put::of(Plaintext::copy_of(&value)))?;
             Ok(())
         })
     };
-    let [patch, put] = interleave(report.setting.rounds(), [&mut patch, &mut put])?;
+    let store = Store::new(vault.clone(), Keys::none(), String::new())?;
+    let mut most = 0;
+    let mut change = || {
+        median(count, || {
+            most = 203 - most.max(101);
+            let body = format!(r#"{{"conversation_settings_diff":{{"max_iterations":{most}}}}}"#);
+            let body = Json::parse(body.as_bytes())?;
+            store.change(move |desk| Ok(desk.patch(Some(&body))?.to_bytes()))?;
+            Ok(())
+        })
+    };
+    let arms: [Measure<'_>; 4] = [&mut patch, &mut put, &mut change, &mut bare];
+    let [patch, put, change, bare] = interleave(report.setting.rounds(), arms)?;
     report.table(
         "PATCH of the settings / a durable put of as many bytes",
         &format!(
-            "median of {count} a round, {bytes} bytes, {SECRETS} secrets in both; the PATCH over one connection, the \
-             put in process; on {}",
+            "median of {count} a round, {bytes} bytes, {SECRETS} secrets in both; all but the put in process leave an \
+             entry in the audit trail; on {}",
             file_system(data)
         ),
     );
-    report.figure("put, us", &put.spread().scaled(1e6), "", Bar::None);
-    report.figure("PATCH / put", &patch.over(&put), "", Bar::AtMost(1.5));
+    let micros = |arm: &Arm| arm.spread().scaled(1e6);
+    report.figure(
+        "PUT of a secret over HTTP, us",
+        &micros(&put),
+        "",
+        Bar::None,
+    );
+    report.figure("PATCH / PUT", &patch.over(&put), "", Bar::AtMost(1.5));
+    report.figure("put in process, us", &micros(&bare), "", Bar::None);
+    report.figure("patch / put", &change.over(&bare), "", Bar::AtMost(1.5));
+    report.figure(
+        "PATCH over HTTP / put in process",
+        &patch.over(&bare),
+        "",
+        Bar::None,
+    );
     Ok(())
 }

@@ -255,6 +255,15 @@ impl Environment {
     }
 }
 
+/// The variables `pairs` and no others.
+#[cfg(test)]
+pub(super) fn of_pairs(pairs: &[(&str, &str)]) -> Environment {
+    Environment::from_lookup(|name| {
+        let pair = pairs.iter().find(|(known, _)| *known == name);
+        pair.map(|(_, value)| OsString::from(value))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{server, token_keys};

@@ -66,16 +66,8 @@ pub fn vault_options(trail: &Trail, env: &Environment) -> Result<Options, Unusab
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
+    use super::super::environment::of_pairs as env;
     use super::*;
-
-    fn env(pairs: &[(&str, &str)]) -> Environment {
-        Environment::from_lookup(|name| {
-            let pair = pairs.iter().find(|(known, _)| *known == name);
-            pair.map(|(_, value)| OsString::from(value))
-        })
-    }
 
     #[test]
     fn the_command_line_wins_over_the_environment() {

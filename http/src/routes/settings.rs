@@ -8,6 +8,7 @@ use strongroom_agent::settings::{
 };
 use strongroom_vault::audit::{Event, Operation, Verdict};
 use strongroom_vault::{Name, Namespace, Plaintext};
+use tokio::sync::oneshot;
 
 use crate::call::Call;
 use crate::error::Error;
@@ -48,17 +49,14 @@ pub async fn patch(mut call: Call) -> Result<Reply, Error> {
         .text_header("if-match")
         .map(|header| Wanted::read(&header));
     let body = call.body().await?;
-    let store = call.state.settings.clone();
     let change = move |desk: &mut Desk<'_>| {
         if let Some(wanted) = wanted {
             wanted.check(desk)?;
         }
         let answer = desk.patch(body.as_ref().map(|(json, _)| json))?;
-        Ok::<_, SettingsError>((answer.to_bytes(), desk.revision()?))
+        Ok((answer.to_bytes(), desk.revision()?))
     };
-    let who = call.who;
-    let change = move || store.change_by(who, change);
-    let changed: (Plaintext, i64) = call.state.pool.write(change).await?;
+    let changed: (Plaintext, i64) = stored(&call, change).await?;
     let mut reply = reply::body(StatusCode::OK, changed.0);
     reply.headers_mut().insert(header::ETAG, etag(changed.1));
     Ok(reply)
@@ -105,9 +103,25 @@ pub(super) async fn change(
     status: StatusCode,
     change: impl FnOnce(&mut Desk<'_>) -> Result<Json, SettingsError> + Send + 'static,
 ) -> Result<Reply, Error> {
-    let (store, who) = (call.state.settings.clone(), call.who.clone());
-    let change = move || store.change_by(who, move |desk| Ok(change(desk)?.to_bytes()));
-    Ok(reply::body(status, call.state.pool.write(change).await?))
+    let body = stored(call, move |desk| Ok(change(desk)?.to_bytes())).await?;
+    Ok(reply::body(status, body))
+}
+
+/// Runs a call that changes something, on the one thread that does so for all who wait.
+async fn stored<T: Send + 'static>(
+    call: &Call,
+    change: impl FnOnce(&mut Desk<'_>) -> Result<T, SettingsError> + Send + 'static,
+) -> Result<T, Error> {
+    let store = call.state.settings.clone();
+    let (give, answer) = oneshot::channel();
+    let leads = store.submit(call.who.clone(), change, move |answer| {
+        // Whoever asked may have gone.
+        let _ = give.send(answer);
+    })?;
+    if leads {
+        call.state.pool.lead(move || store.lead());
+    }
+    Ok(answer.await.map_err(|_| Error::Lost)??)
 }
 
 /// Runs a call that only reads, and answers with what it gives.

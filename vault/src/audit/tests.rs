@@ -1,72 +1,25 @@
 //! The trail of a vault whose store fails and is tampered with on cue.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
-use crate::keys::{Keys, RootKey, VaultId};
+use crate::keys::Keys;
 use crate::manifest::Manifest;
-use crate::name::{Name, Namespace};
 use crate::plaintext::Plaintext;
 use crate::record::{Expect, key};
-use crate::store::memory::MemoryStore;
+use crate::testing::{Bench, Rows, name, ns};
 use crate::transaction::Put;
 use crate::vault::Options;
 
 mod harm;
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
-
-struct Bench {
-    store: MemoryStore,
-    root: RootKey,
-    id: VaultId,
-    options: Options,
+fn fresh() -> (Bench, Vault) {
+    Bench::with(Options::default())
 }
 
-impl Bench {
-    fn with(options: Options) -> (Self, Vault) {
-        let bench = Self {
-            store: MemoryStore::new(),
-            root: RootKey::generate().unwrap(),
-            id: VaultId::generate().unwrap(),
-            options,
-        };
-        let store = Arc::new(bench.store.clone());
-        let vault = Vault::create_over(store, &bench.root, bench.id, &bench.options, None).unwrap();
-        (bench, vault)
-    }
-
-    fn new() -> (Self, Vault) {
-        Self::with(Options::default())
-    }
-
-    /// A second vault on what the store holds now, as after a crash.
-    fn reopen(&self) -> Vault {
-        self.store.fail_in(0);
-        let store = Arc::new(self.store.clone());
-        Vault::open_over(store, &self.root, self.id, &self.options, None).unwrap()
-    }
-
-    fn rows(&self) -> Rows {
-        let mut rows = Rows::new();
-        self.store.tamper(|all| rows = all.clone());
-        rows
-    }
-
-    fn trail(&self) -> Rows {
-        let mut rows = self.rows();
-        rows.retain(|at, _| at[0] == b'a');
-        rows
-    }
-}
-
-fn ns() -> Namespace {
-    Namespace::new("secrets").unwrap()
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
+/// The rows of the trail.
+fn trail(bench: &Bench) -> Rows {
+    bench.rows_of(b'a')
 }
 
 fn key_one() -> Who {
@@ -121,7 +74,7 @@ fn told(vault: &Vault) -> Vec<String> {
 
 #[test]
 fn a_write_leaves_its_entry_in_the_same_commit_with_its_outcome() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     put(&vault, "A");
     put(&vault, "A");
     let late = Put {
@@ -151,7 +104,7 @@ fn a_write_leaves_its_entry_in_the_same_commit_with_its_outcome() {
         "delete A@0 absent",
     ];
     // As after a crash: nothing was flushed.
-    assert_eq!(told(&bench.reopen()), expected);
+    assert_eq!(told(&bench.reopen().unwrap()), expected);
     assert_eq!(told(&vault), expected);
     assert_eq!(vault.verify().unwrap().accesses, 5);
     assert!(vault.verify().unwrap().is_clean());
@@ -159,17 +112,17 @@ fn a_write_leaves_its_entry_in_the_same_commit_with_its_outcome() {
 
 #[test]
 fn notes_are_no_revision_and_lie_before_the_write_that_came_after_them() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     put(&vault, "A");
     let revision = vault.revision();
     read(&vault, "A");
     note(&vault, &Who::nobody(), "B", Verdict::Refused).unwrap();
-    assert_eq!(bench.trail().len(), 1, "they wait");
+    assert_eq!(trail(&bench).len(), 1, "they wait");
     vault.flush_audit().unwrap();
-    assert_eq!((vault.revision(), bench.trail().len()), (revision, 2));
+    assert_eq!((vault.revision(), trail(&bench).len()), (revision, 2));
     read(&vault, "A");
     put(&vault, "A");
-    assert_eq!(bench.trail().len(), 3, "one segment for one commit");
+    assert_eq!(trail(&bench).len(), 3, "one segment for one commit");
     let expected = [
         "write A@1 done",
         "read A@1 done",
@@ -182,11 +135,11 @@ fn notes_are_no_revision_and_lie_before_the_write_that_came_after_them() {
 
 #[test]
 fn a_note_is_durable_in_time_without_anybody_asking() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     let (begin, slack) = (Instant::now(), Duration::from_secs(30));
     read(&vault, "A");
-    assert!(bench.trail().is_empty(), "a reader does not wait");
-    while bench.trail().is_empty() {
+    assert!(trail(&bench).is_empty(), "a reader does not wait");
+    while trail(&bench).is_empty() {
         assert!(begin.elapsed() < slack, "it is never written");
         thread::yield_now();
     }
@@ -200,15 +153,15 @@ fn a_note_is_durable_in_time_without_anybody_asking() {
 
 #[test]
 fn the_last_clone_writes_what_waits_and_leaves_no_thread() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     let clone = vault.clone();
     read(&vault, "A");
     drop(vault);
-    assert!(bench.trail().is_empty());
+    assert!(trail(&bench).is_empty());
     let weak = Arc::downgrade(&clone.inner);
     drop(clone);
-    assert_eq!((bench.trail().len(), weak.strong_count()), (1, 0));
-    assert_eq!(told(&bench.reopen()), ["read A@1 done"]);
+    assert_eq!((trail(&bench).len(), weak.strong_count()), (1, 0));
+    assert_eq!(told(&bench.reopen().unwrap()), ["read A@1 done"]);
 }
 
 #[test]
@@ -229,7 +182,7 @@ fn strict_waits_for_each_and_off_keeps_none() {
     };
     assert!(!vault.try_note(&event), "it would have to wait");
     read(&vault, "A");
-    assert_eq!(told(&bench.reopen()), ["read A@1 done"]);
+    assert_eq!(told(&bench.reopen().unwrap()), ["read A@1 done"]);
     bench.store.fail_in(1);
     let refused = note(&vault, &key_one(), "A", Verdict::Done);
     assert!(refused.is_err(), "no entry, no value");
@@ -238,12 +191,12 @@ fn strict_waits_for_each_and_off_keeps_none() {
     read(&vault, "A");
     put(&vault, "A");
     vault.flush_audit().unwrap();
-    assert!(bench.trail().is_empty());
+    assert!(trail(&bench).is_empty());
 }
 
 #[test]
 fn what_could_not_be_written_waits_and_is_not_written_twice() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     read(&vault, "A");
     for fails in [1, 2] {
         bench.store.fail_in(fails);
@@ -264,7 +217,7 @@ fn what_could_not_be_written_waits_and_is_not_written_twice() {
 
 #[test]
 fn nothing_is_dropped_when_no_more_may_wait() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     let count = 2 * crate::limits::AUDIT_WAITING_BYTES_MAX / 40;
     let threads = 4;
     thread::scope(|scope| {
@@ -273,7 +226,7 @@ fn nothing_is_dropped_when_no_more_may_wait() {
         }
     });
     drop(vault);
-    let vault = bench.reopen();
+    let vault = bench.reopen().unwrap();
     let report = vault.verify_audit().unwrap();
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.last, (count / threads * threads) as u64);
@@ -281,7 +234,7 @@ fn nothing_is_dropped_when_no_more_may_wait() {
 
 #[test]
 fn a_store_that_stays_broken_refuses_the_reader_once_no_more_may_wait() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     // Every commit relies on the manifest, and finds another.
     let good = bench.rows();
     bench
@@ -302,7 +255,7 @@ fn a_store_that_stays_broken_refuses_the_reader_once_no_more_may_wait() {
 
 #[test]
 fn pages_lead_through_the_whole_trail_from_both_ends() {
-    let (_, vault) = Bench::new();
+    let (_, vault) = fresh();
     for n in 0..40 {
         (0..n % 5).for_each(|_| read(&vault, "A"));
         put(&vault, "B");
@@ -316,7 +269,7 @@ fn pages_lead_through_the_whole_trail_from_both_ends() {
 
 #[test]
 fn filters_take_what_meets_all_of_them() {
-    let (_, vault) = Bench::new();
+    let (_, vault) = fresh();
     put(&vault, "A");
     read(&vault, "A");
     let agent = Who::key("2")
@@ -420,9 +373,9 @@ fn the_oldest_give_way_to_a_checkpoint_that_keeps_the_chain() {
         let weight =
             |rows: Rows| -> usize { rows.iter().map(|(key, row)| key.len() + row.len()).sum() };
         let (checkpoint, slack) = (150, 300);
-        assert!(weight(bench.trail()) < MOST as usize + checkpoint + slack);
+        assert!(weight(trail(&bench)) < MOST as usize + checkpoint + slack);
     }
-    let vault = bench.reopen();
+    let vault = bench.reopen().unwrap();
     let report = vault.verify_audit().unwrap();
     assert!(report.is_clean() && report.let_go.is_some(), "{report}");
     assert_eq!(report.last, 400);
@@ -441,7 +394,7 @@ fn the_oldest_give_way_to_a_checkpoint_that_keeps_the_chain() {
         &|rows| rows.get_mut(&b"a"[..]).unwrap()[30] ^= 1,
     ] {
         bench.store.tamper(|rows| change(rows));
-        let report = bench.reopen().verify_audit().unwrap();
+        let report = bench.reopen().unwrap().verify_audit().unwrap();
         assert!(report.to_string().contains("checkpoint"), "{report}");
         bench.store.tamper(|rows| rows.clone_from(&good));
     }
@@ -451,7 +404,7 @@ fn the_oldest_give_way_to_a_checkpoint_that_keeps_the_chain() {
     bench
         .store
         .tamper(|rows| drop(rows.insert(at, good[&b"a"[..]].clone())));
-    let report = bench.reopen().verify_audit().unwrap();
+    let report = bench.reopen().unwrap().verify_audit().unwrap();
     assert!(report.to_string().contains("checkpoint"), "{report}");
 }
 

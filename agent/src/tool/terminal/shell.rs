@@ -15,7 +15,7 @@ use super::pty::{self, Pty};
 use super::reading::{Reading, Shared, State};
 use super::script::{self, Nonce, Report};
 use crate::child::{self, Child, Exit, Group, Launch, Stream};
-use crate::inject::fits;
+use crate::inject::{fits, is_variable};
 use crate::limits::{
     CHILD_POLL_MS, REAP_WAIT_MS, TERMINAL_ACCEPT_MS, TERMINAL_BETWEEN_CHARS_MAX,
     TERMINAL_CALL_BYTES_MAX, TERMINAL_CANCEL_MS, TERMINAL_STACK_BYTES, TERMINAL_START_MS,
@@ -175,7 +175,7 @@ impl Shell {
     ) -> io::Result<Vec<String>> {
         let named = secrets
             .iter()
-            .filter(|(name, value)| is_identifier(name) && !value.is_empty());
+            .filter(|(name, value)| is_variable(name) && !value.is_empty());
         let (fit, refused): (Vec<_>, Vec<_>) = named.partition(|(name, value)| fits(name, value));
         if !fit.is_empty() {
             let nonce = Nonce::new()?;
@@ -329,15 +329,6 @@ impl Drop for Shell {
             self.shut();
         }
     }
-}
-
-/// Whether a variable of the shell can have this name.
-fn is_identifier(name: &str) -> bool {
-    let mut letters = name.bytes();
-    letters
-        .next()
-        .is_some_and(|first| first == b'_' || first.is_ascii_alphabetic())
-        && letters.all(|letter| letter == b'_' || letter.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

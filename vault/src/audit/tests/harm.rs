@@ -112,7 +112,7 @@ proptest! {
                     expected += 1;
                 }
                 Step::Flush => vault.flush_audit().unwrap(),
-                Step::Reopen => { drop(vault); vault = bench.reopen(); }
+                Step::Reopen => { drop(vault); vault = bench.reopen().unwrap(); }
             }
         }
         let report = vault.verify_audit().unwrap();
@@ -127,7 +127,7 @@ proptest! {
         for harm in harms {
             let mut harmed = false;
             bench.store.tamper(|rows| harmed = do_harm(&harm, rows, &earlier));
-            let vault = bench.reopen();
+            let vault = bench.reopen().unwrap();
             let (report, whole) = (vault.verify_audit().unwrap(), vault.verify().unwrap());
             prop_assert_eq!(!harmed, report.is_clean(), "{:?}: {}", &harm, &report);
             prop_assert_eq!(!harmed, whole.is_clean(), "{:?}: {}", &harm, &whole);
@@ -143,7 +143,7 @@ proptest! {
 
 #[test]
 fn what_is_wrong_is_named_by_its_entries() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     for _ in 0..4 {
         read(&vault, "A");
         put(&vault, "A");
@@ -152,7 +152,7 @@ fn what_is_wrong_is_named_by_its_entries() {
     let good = bench.rows();
     let check = |change: &dyn Fn(&mut Rows), expected: &[&str]| {
         bench.store.tamper(|rows| change(rows));
-        let report = bench.reopen().verify_audit().unwrap();
+        let report = bench.reopen().unwrap().verify_audit().unwrap();
         let named: Vec<_> = report
             .problems
             .iter()
@@ -192,7 +192,7 @@ fn what_is_wrong_is_named_by_its_entries() {
 
 #[test]
 fn no_row_holds_who_or_what() {
-    let (bench, vault) = Bench::new();
+    let (bench, vault) = fresh();
     let who = Who::key("KEY-CANARY")
         .with("TOOL-CANARY")
         .in_conversation("CONVERSATION-CANARY");
@@ -203,5 +203,5 @@ fn no_row_holds_who_or_what() {
         let bytes = [&at[..], row].concat();
         bytes.windows(6).any(|six| six == b"CANARY")
     });
-    assert!(!found && bench.trail().len() == 1);
+    assert!(!found && trail(&bench).len() == 1);
 }
