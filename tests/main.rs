@@ -9,6 +9,8 @@ mod access;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod breaks;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod commands;
@@ -46,6 +48,8 @@ mod secrets;
 mod shim;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! A model endpoint that answers from a script: chat completions, responses and Anthropic messages, streamed if asked.
 //!
 //! A request without `tools` asks for a title, and gets one at once. Any other takes the next [`Reply`] of the first
-//! script whose word its body holds, so that conversations at the same time each have their own. A reply that is
-//! held waits until the test lets it go; nothing here sleeps. Programs in other languages script it by
-//! [control routes](Model::start).
+//! script whose word its body holds, or whose word is its conversation's id, so that conversations at the same time
+//! each have their own. A reply that is held waits until the test lets it go; nothing here sleeps. Programs in other
+//! languages script it by [control routes](Model::start).
 
 mod control;
 mod http;
@@ -218,7 +218,7 @@ impl Shared {
             state.asked.push(asked.clone());
         }
         let scripts = state.scripts.iter_mut();
-        let mut fitting = scripts.filter(|(word, _)| asked.body.contains(word.as_str()));
+        let mut fitting = scripts.filter(|(word, _)| asked.is_about(word));
         match &self.rule {
             _ if asked.wants_title() => Reply::title(),
             Some(rule) => rule(asked),

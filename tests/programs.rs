@@ -54,13 +54,13 @@ fn check(program: &str, model: &str, bare: bool) {
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn settings_and_secrets_over_http() {
     check("settings_and_secrets", "openai/gpt-4o", false);
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn settings_and_secrets_with_anthropic_messages() {
     check(
         "settings_and_secrets",
@@ -70,37 +70,37 @@ fn settings_and_secrets_with_anthropic_messages() {
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn a_model_from_the_settings() {
     check("workspace_llm", "openai/gpt-4o", false);
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn a_model_from_the_settings_with_responses() {
     check("workspace_llm", "openai/gpt-5.5", false);
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn several_conversations_at_once() {
     check("parallel", "openai/gpt-4o", false);
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn a_websocket_that_breaks_and_comes_back() {
     check("reconnect", "openai/gpt-4o", false);
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn a_pause_and_an_interruption_and_going_on() {
     check("pausing", "openai/gpt-4o", false);
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole programs -- --ignored"]
 fn a_kill_in_the_middle_and_going_on() {
     check("restart", "openai/gpt-4o", false);
 }

@@ -223,7 +223,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-#[ignore = "needs the OpenHands server: tests/sdk/venv"]
+#[ignore = "needs the OpenHands server: tests/sdk/venv; cargo test --test whole reference -- --ignored"]
 fn the_reference_reads_our_export_and_we_read_what_it_wrote() {
     let dir = tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);

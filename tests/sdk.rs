@@ -246,7 +246,7 @@ fn request_json(server: &Server, key: Option<&str>, path: &str) -> Value {
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole sdk -- --ignored"]
 fn the_client_works_with_a_session_key() {
     let dir = tempdir().unwrap();
     let server = Setup::keyed(dir.path()).start();
@@ -255,7 +255,7 @@ fn the_client_works_with_a_session_key() {
 }
 
 #[test]
-#[ignore = "needs the OpenHands client: tests/sdk/venv"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test --test whole sdk -- --ignored"]
 fn the_client_works_without_a_session_key() {
     let dir = tempdir().unwrap();
     let server = Setup::serve(dir.path()).start();

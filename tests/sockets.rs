@@ -23,20 +23,30 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(id: &str) -> Self {
+        Self::with(id, |setup| setup, |_, _| ())
+    }
+
+    /// One whose server, and whose conversation, are somewhat different.
+    pub(crate) fn with(
+        id: &str,
+        start: impl FnOnce(Setup) -> Setup,
+        change: impl FnOnce(&Model, &mut Value),
+    ) -> Self {
         let (dir, model) = (tempdir().unwrap(), Model::start().unwrap());
-        let server = serve(&dir);
+        let server = start(setup(&dir)).start();
         let agent = json!({
             "kind": "Agent",
             "llm": {"model": "openai/gpt-4o", "api_key": "sk-x", "base_url": model.url()},
             "tools": [{"name": "terminal", "params": {}}],
         });
-        let body = json!({
+        let mut body = json!({
             "agent": agent,
             "workspace": {"working_dir": dir.path().join("work")},
             "conversation_id": id,
             // Or its cost comes at any time.
             "autotitle": false,
         });
+        change(&model, &mut body);
         let stage = Self { dir, model, server };
         let made = stage.call("POST", "/api/conversations", Some(&body));
         assert_eq!(made["id"], id, "{made}");
@@ -59,7 +69,7 @@ impl Stage {
     pub(crate) fn killed(self) -> Self {
         self.server.program.kill();
         Self {
-            server: serve(&self.dir),
+            server: setup(&self.dir).start(),
             ..self
         }
     }
@@ -73,13 +83,13 @@ impl Stage {
     }
 }
 
-fn serve(dir: &TempDir) -> Server {
+fn setup(dir: &TempDir) -> Setup {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let setup = Setup::keyed(&dir.path().join("data"));
-    setup.env("PATH", path).env("HOME", dir.path()).start()
+    setup.env("PATH", path).env("HOME", dir.path())
 }
 
-fn says(text: &str) -> Value {
+pub(crate) fn says(text: &str) -> Value {
     json!({"role": "user", "content": [{"type": "text", "text": text}]})
 }
 

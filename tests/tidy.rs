@@ -15,6 +15,7 @@ const UNSAFE: &[&str] = &[
     "agent/src/child/signals.rs",
     "agent/src/child/vfork.rs",
     "agent/src/conversation/clock.rs",
+    "agent/src/heap.rs",
     "agent/src/isolate/cover.rs",
     "http/src/environ.rs",
     "http/src/scrub.rs",

@@ -11,6 +11,7 @@ pub mod condense;
 pub mod confirm;
 mod error;
 pub mod event;
+mod exhausted;
 mod histories;
 pub mod history;
 pub mod hub;

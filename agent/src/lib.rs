@@ -14,7 +14,10 @@
 pub mod arena;
 pub mod child;
 pub mod conversation;
+#[doc(hidden)]
+pub mod failpoint;
 pub mod fernet;
+mod heap;
 pub mod inject;
 pub mod isolate;
 pub mod json;

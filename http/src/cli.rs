@@ -330,6 +330,7 @@ impl From<KeysError> for Failure {
 
 /// Runs the command line `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>, env: Environment) -> ExitCode {
+    crate::harden::quiet_panics();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

@@ -1,5 +1,7 @@
 //! What the process gives up, and asks for, before it holds any secret.
 
+use std::io::Write as _;
+
 use crate::limits::CONNECTIONS_MAX;
 
 /// Descriptors beside those of connections: the store, the log, files being read.
@@ -12,6 +14,23 @@ pub fn harden() -> Vec<&'static str> {
     let mut missing = private();
     descriptors(&mut missing);
     missing
+}
+
+/// From here on a panic says where it was, and only words that stand in the program: what was put together at that
+/// moment may quote what the program had at hand.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map_or_else(String::new, ToString::to_string);
+        let words = panic.payload().downcast_ref::<&'static str>();
+        let words = words.unwrap_or(&"its words are withheld, they may hold a secret");
+        // Where standard error is closed, there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "strongroom: panicked at {place}: {words}"
+        );
+    }));
 }
 
 /// Switches off core dumps, also for children, and reading by other processes of the same user.

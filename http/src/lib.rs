@@ -42,7 +42,6 @@ pub mod connection;
 pub mod cors;
 mod environ;
 pub mod error;
-mod failpoint;
 pub mod harden;
 pub mod limits;
 pub mod log;

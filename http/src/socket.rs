@@ -139,9 +139,12 @@ mod tests {
 
     /// Connects where it is told to, and waits until it is let go. Run by the test below in a process of its own.
     #[test]
-    #[ignore = "a role in another test"]
+    #[ignore = "a role in the test below, which starts it"]
     fn role_of_a_child() {
-        let path = std::env::var_os("STRONGROOM_TEST_SOCKET").unwrap();
+        // Whoever runs all ignored tests runs this one as well, and has no part for it.
+        let Some(path) = std::env::var_os("STRONGROOM_TEST_SOCKET") else {
+            return;
+        };
         let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
     }

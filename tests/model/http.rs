@@ -29,6 +29,12 @@ impl Asked {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Whether its body holds this word, or it belongs to the conversation of this id. The empty word is in each.
+    #[must_use]
+    pub fn is_about(&self, word: &str) -> bool {
+        self.body.contains(word) || self.header("x-litellm-session-id") == Some(word)
+    }
+
     /// Whether no tools are offered, which only a request for a title does.
     #[must_use]
     pub fn wants_title(&self) -> bool {

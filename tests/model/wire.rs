@@ -110,13 +110,20 @@ fn named(data: &Value) -> String {
     format!("event: {kind}\ndata: {data}\n\n")
 }
 
-/// A text in two parts, as a stream brings it.
-fn halves(text: &str) -> [&str; 2] {
-    let middle = (0..=text.len() / 2)
-        .rev()
-        .find(|at| text.is_char_boundary(*at));
-    let (first, second) = text.split_at(middle.unwrap_or(0));
-    [first, second]
+/// What a stream brings at a time, in bytes, about.
+const PIECE_BYTES: usize = 7;
+
+/// A text in short pieces, as a stream brings it.
+fn pieces(text: &str) -> Vec<&str> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let ends = rest.char_indices().map(|(at, _)| at);
+        let end = ends.into_iter().find(|at| *at >= PIECE_BYTES);
+        let (piece, more) = rest.split_at(end.unwrap_or(rest.len()));
+        pieces.push(piece);
+        rest = more;
+    }
+    pieces
 }
 
 impl Said<'_> {
@@ -181,7 +188,7 @@ impl Said<'_> {
             chunk(json!([choice]), Value::Null)
         };
         let mut events = vec![delta(json!({"role": "assistant", "content": ""}), None)];
-        for part in halves(self.text.unwrap_or_default()) {
+        for part in pieces(self.text.unwrap_or_default()) {
             events.push(delta(json!({"content": part}), None));
         }
         for (at, call) in self.calls.iter().enumerate() {
@@ -192,7 +199,7 @@ impl Said<'_> {
                 "function": {"name": call.name, "arguments": ""},
             });
             events.push(delta(json!({"tool_calls": [first]}), None));
-            for part in halves(&call.arguments) {
+            for part in pieces(&call.arguments) {
                 let more = json!({"index": at, "function": {"arguments": part}});
                 events.push(delta(json!({"tool_calls": [more]}), None));
             }
@@ -288,7 +295,7 @@ impl Said<'_> {
                     "content_index": 0, "part": part,
                 }));
             }
-            for part in halves(text) {
+            for part in pieces(text) {
                 data.push(json!({
                     "type": format!("{kind}.delta"), "item_id": id, "output_index": at,
                     "content_index": 0, "delta": part,
@@ -369,7 +376,7 @@ impl Said<'_> {
                 )
             };
             data.push(json!({"type": "content_block_start", "index": at, "content_block": opened}));
-            for part in halves(&text) {
+            for part in pieces(&text) {
                 let mut delta = json!({"type": kind});
                 delta[field] = json!(part);
                 data.push(json!({"type": "content_block_delta", "index": at, "delta": delta}));

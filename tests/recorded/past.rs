@@ -89,6 +89,22 @@ pub(super) fn frames(traffic: &Value) -> Vec<Frame> {
     frames
 }
 
+/// Whether the server took requests without a key.
+pub(super) fn is_open(recording: &Value) -> bool {
+    let traffic = recording["traffic"].as_array().unwrap().iter();
+    traffic
+        .filter(|entry| {
+            let path = entry["path"].as_str().unwrap_or_default();
+            path.starts_with("/api/") && entry["status"] == 200
+        })
+        .filter_map(|entry| entry["request_headers"].as_object())
+        .any(|headers| {
+            !headers
+                .keys()
+                .any(|name| name.eq_ignore_ascii_case("x-session-api-key"))
+        })
+}
+
 /// The conversation that a path is about.
 pub(super) fn conversation(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/api/conversations/")?;

@@ -195,7 +195,7 @@ fn a_configuration_file_with_keys_is_covered_too() {
 
 /// A server in this process, with one child behind its guard. Run by the tests below in a process of its own.
 #[test]
-#[ignore = "a role in another test"]
+#[ignore = "a role in the tests below, which start it"]
 fn role_of_a_server_with_a_child() {
     use strongroom_agent::child::{Launch, Stream};
     use strongroom_agent::isolate::Isolation;

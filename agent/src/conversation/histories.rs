@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::machine::Machine;
+use crate::heap;
 use crate::limits::HISTORIES_BYTES_MAX;
 
 /// The histories of all conversations that rest.
@@ -75,7 +76,7 @@ impl Histories {
         drop(kept);
     }
 
-    /// Lets go of those that have rested for `long`. Dropping them takes a while.
+    /// Lets go of those that have rested for `long`, and of their memory. That takes a while.
     pub(super) fn let_go(&self, long: Duration) {
         let mut kept = self.kept();
         let rested = kept.machines.iter();
@@ -86,7 +87,10 @@ impl Histories {
             .map(|number| kept.remove(number))
             .collect();
         drop(kept);
-        drop(gone);
+        if !gone.is_empty() {
+            drop(gone);
+            heap::give_back();
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

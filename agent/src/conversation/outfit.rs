@@ -35,8 +35,6 @@ pub struct Outfit {
     pub context: Context,
     /// How a long conversation is made shorter.
     pub condenser: Option<Condenser>,
-    /// US dollars that the conversation may cost.
-    pub budget: Option<f64>,
 }
 
 /// A document that no agent can work with.
@@ -99,7 +97,6 @@ impl Outfit {
                 Some(condenser) => Condenser::read(condenser, open).map_err(OutfitError::Llm)?,
                 None => None,
             },
-            budget: agent.get("max_budget_per_task").and_then(number),
         })
     }
 

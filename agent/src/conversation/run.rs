@@ -12,6 +12,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use strongroom_vault::Transaction;
+
 pub use handle::Run;
 
 use super::call::Toolbox;
@@ -41,8 +43,10 @@ pub struct Parts {
     pub tools: Setup,
     /// Where it works.
     pub directory: PathBuf,
-    /// Questions to the model that one run may take.
+    /// Steps that one run may take.
     pub iterations_max: u64,
+    /// US dollars that the conversation may cost, if there is a limit.
+    pub budget: Option<f64>,
     /// How much of the same is too much; `None`: nothing is.
     pub stuck: Option<Thresholds>,
     /// Whether it gets a title by itself.
@@ -170,11 +174,24 @@ impl Runner {
     /// # Errors
     /// Those of the journal.
     pub async fn send(&self, incoming: Incoming) -> Result<(), Error> {
+        self.send_with(incoming, |nothing| nothing).await
+    }
+
+    /// The same, with what `also` adds in the same transaction.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_with(
+        &self,
+        incoming: Incoming,
+        also: impl FnOnce(Transaction) -> Transaction + Send + 'static,
+    ) -> Result<(), Error> {
         let inside = Arc::clone(&self.0);
         let committed = blocking(move || {
             let wanted = incoming.run;
             let mut began = None;
             let begun = inside.commit(|draft| {
+                draft.also(also);
                 let first = inside.message(draft, incoming);
                 let waits = draft.state.status == Status::WaitingForConfirmation;
                 let running = inside.current().clone();

@@ -38,7 +38,7 @@ pub struct State {
     pub condensation: Option<EventId>,
     /// The time of the newest event. Kept by the journal.
     pub newest: Moment,
-    /// Questions to the model in the run that goes on, or was the last.
+    /// Steps of the run that goes on, or was the last.
     pub iterations: u64,
     /// Whether the model's instructions are in the log.
     pub prompted: bool,

@@ -82,3 +82,123 @@ impl<'a> Live<'a> {
             .publish_frame(Source::Agent, Body::StreamingDelta(delta));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use strongroom_vault::{Options, Plaintext, Transaction, Vault};
+
+    use super::*;
+    use crate::conversation::{Id, Next, State, Subscription};
+    use crate::llm::{Failure, FailureKind};
+    use crate::redact::{MASK, ValueId};
+
+    const SECRET: &str = "static-secret-value-4455";
+
+    struct Shown {
+        journal: std::sync::Arc<Journal>,
+        redactor: Redactor,
+        frames: Subscription,
+    }
+
+    impl Shown {
+        fn new() -> Self {
+            let vault = Vault::in_memory(&Options::default()).unwrap();
+            let redactor = Redactor::new().unwrap().scope();
+            redactor
+                .learn(
+                    &ValueId::new("test", "TOKEN"),
+                    &Plaintext::copy_of(SECRET.as_bytes()),
+                )
+                .unwrap();
+            let id = Id::fresh().unwrap();
+            let (state, also) = (State::default(), Transaction::new());
+            let journal = Journal::create(&vault, id, &redactor, state, also).unwrap();
+            let frames = journal.hub().subscribe().unwrap();
+            Self {
+                journal,
+                redactor,
+                frames,
+            }
+        }
+
+        /// The texts and the thoughts that were shown since the last call, each joined, and how many frames they took.
+        fn taken(&mut self) -> (String, String, usize) {
+            let (mut text, mut thought, mut count) = (String::new(), String::new(), 0);
+            while let Some(Next::Frame(frame)) = self.frames.try_next() {
+                let frame: serde_json::Value = serde_json::from_slice(&frame).unwrap();
+                assert_eq!(
+                    (frame["kind"].as_str(), frame["source"].as_str()),
+                    (Some("StreamingDeltaEvent"), Some("agent"))
+                );
+                text += frame["content"].as_str().unwrap_or_default();
+                thought += frame["reasoning_content"].as_str().unwrap_or_default();
+                count += 1;
+            }
+            (text, thought, count)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_secret_is_masked_wherever_the_pieces_end(cuts in proptest::collection::vec(0..80_usize, 0..12)) {
+            let mut shown = Shown::new();
+            let said = format!("žádný {SECRET} a ještě {SECRET}");
+            let live = Live::new(&shown.journal, &shown.redactor);
+            let mut cuts: Vec<usize> = cuts.into_iter().filter(|at| said.is_char_boundary(*at)).collect();
+            cuts.sort_unstable();
+            let (mut from, mut pieces) = (0, Vec::new());
+            for at in cuts.into_iter().chain([said.len()]) {
+                pieces.push(&said[from..at]);
+                from = at;
+            }
+            for piece in pieces {
+                live.hear(Progress::Text(piece));
+                live.hear(Progress::Thought(piece));
+            }
+            live.finish();
+            drop(live);
+            let masked = said.replace(SECRET, MASK);
+            let (text, thought, _) = shown.taken();
+            prop_assert_eq!(&text, &masked);
+            prop_assert_eq!(&thought, &masked);
+            prop_assert_eq!(shown.journal.len(), 0);
+        }
+    }
+
+    #[test]
+    fn what_comes_is_shown_before_the_end() {
+        let mut shown = Shown::new();
+        let journal = std::sync::Arc::clone(&shown.journal);
+        let redactor = shown.redactor.clone();
+        let live = Live::new(&journal, &redactor);
+        live.hear(Progress::Thought("long enough not to begin a secret "));
+        live.hear(Progress::Text(
+            "neither does this one, which is longer still",
+        ));
+        let (text, thought, count) = shown.taken();
+        assert_eq!(
+            (text.is_empty(), thought.is_empty(), count),
+            (false, false, 2)
+        );
+    }
+
+    /// What was held back of an attempt that failed must not begin the next one.
+    #[test]
+    fn an_attempt_that_failed_leaves_nothing_behind() {
+        let mut shown = Shown::new();
+        let live = Live::new(&shown.journal, &shown.redactor);
+        live.hear(Progress::Text("static-secret"));
+        let failure = Failure::new(FailureKind::Timeout, "late");
+        live.hear(Progress::Again {
+            attempt: 1,
+            failure: &failure,
+            wait: std::time::Duration::ZERO,
+        });
+        live.hear(Progress::Text("-value-4455"));
+        live.finish();
+        drop(live);
+        assert_eq!(shown.taken().0, "-value-4455");
+    }
+}

@@ -8,9 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::call::{Called, INTERRUPTED, failed, misuse};
 use super::confirm::model_judges;
-use super::event::{
-    Action as ActionEvent, Body, Classification, ConversationError, LlmMessage, Message, Role,
-};
+use super::event::{Action as ActionEvent, Body, ConversationError, LlmMessage, Message, Role};
 use super::incoming::nudge;
 use super::machine::Machine;
 use super::pending::{self, Planned};
@@ -18,7 +16,8 @@ use super::prompt::NUDGE;
 use super::run::{Inside, Run, blocking};
 use super::stream::Live;
 use super::title::clip;
-use super::{Draft, Error, Source, State, Status};
+use super::{Draft, Error, Source, Status};
+use crate::failpoint;
 use crate::limits::SUMMARY_CHARS_MAX;
 use crate::llm::{Call, Failure, FailureKind, Progress, Reply, Said, Spent, Thought, ToolCall};
 use crate::tool::{self, Content, Observation, Risk};
@@ -149,36 +148,6 @@ impl Inside {
         }
     }
 
-    /// Why the run may not go on.
-    fn exhausted(&self, state: &State, machine: &Machine) -> Option<End> {
-        let parts = &self.parts;
-        let failed = |code: &str, detail: String| {
-            Some(End::Failed(ConversationError {
-                code: code.to_owned(),
-                detail,
-                classification: Some(Classification::new("agent_action", false, "none")),
-            }))
-        };
-        if parts.stuck.is_some() && machine.stuck.is_stuck() {
-            return Some(End::Stuck);
-        }
-        if state.iterations >= parts.iterations_max {
-            let most = parts.iterations_max;
-            return failed(
-                "MaxIterationsReached",
-                format!("Agent reached maximum iterations limit ({most})."),
-            );
-        }
-        let (most, cost) = (parts.outfit.budget?, state.stats.cost());
-        if cost < most {
-            return None;
-        }
-        failed(
-            "MaxBudgetReached",
-            format!("The conversation cost {cost:.4} USD, and its budget is {most:.4} USD."),
-        )
-    }
-
     fn condensable(&self, failure: &Failure) -> bool {
         failure.kind() == FailureKind::ContextWindow && self.parts.outfit.condenser.is_some()
     }
@@ -214,6 +183,7 @@ impl Inside {
     ) -> Result<Step, Error> {
         let (inside, own) = (Arc::clone(self), Arc::clone(run));
         let after = blocking(move || {
+            failpoint::reached(format_args!("answer of {}", inside.parts.journal.id()));
             let Reply {
                 mut said, spent, ..
             } = reply;
@@ -374,7 +344,10 @@ impl Inside {
         let policy = Self::policy(&draft.state);
         let (mut planned, mut refused) = (Vec::new(), Vec::new());
         let mut holds = false;
-        for Wanted { event, action } in wanted {
+        for Wanted { mut event, action } in wanted {
+            if !judges {
+                event.security_risk = Risk::Unknown;
+            }
             let (call, tool, risk) = (
                 event.tool_call_id.clone(),
                 event.tool_name.clone(),
@@ -390,7 +363,7 @@ impl Inside {
                 (Ok(action), None) => {
                     let harmless =
                         matches!(action, tool::Action::Finish(_) | tool::Action::Think(_));
-                    holds |= !harmless && policy.holds(if judges { risk } else { Risk::Unknown });
+                    holds |= !harmless && policy.holds(risk);
                     planned.push(Planned {
                         event,
                         call,

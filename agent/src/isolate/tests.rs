@@ -159,7 +159,10 @@ fn no_child_of_another_user_reaches_the_key() {
 #[test]
 #[ignore = "the server's part; started by the tests above"]
 fn role_of_the_server() {
-    let root = PathBuf::from(std::env::var_os("STAGE").unwrap());
+    // Whoever runs all ignored tests runs this one as well, and has no part for it.
+    let Some(root) = std::env::var_os("STAGE").map(PathBuf::from) else {
+        return;
+    };
     let stage = Played {
         data: root.join("inner/data"),
         elsewhere: root.join("inner/identity.key"),

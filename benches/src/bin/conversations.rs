@@ -1,17 +1,22 @@
 //! Conversations with a model that answers at once: ours against the reference server, and by themselves.
 
+#[path = "conversations/cold.rs"]
+mod cold;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use strongroom_benches::Result;
+use serde_json::Value;
+use strongroom_agent::limits::{CONVERSATION_LOOK_SECONDS, HISTORY_IDLE_SECONDS};
 use strongroom_benches::process::{Server, built, strongroom};
 use strongroom_benches::reference::{self, SECRET_KEY};
 use strongroom_benches::report::{Bar, Report, run};
 use strongroom_benches::rounds::{Spread, interleave, mean};
 use strongroom_benches::setting::file_system;
 use strongroom_benches::talk::{Api, Socket};
+use strongroom_benches::{Failure, Result};
 use strongroom_tests::model::{Asked, Model, Reply};
 use tempfile::TempDir;
 
@@ -35,14 +40,14 @@ fn main() -> ExitCode {
         let dir = TempDir::new()?;
         let model = Model::by_rule(rule)?;
         let program = built("strongroom-http", "strongroom")?;
-        let mut command = strongroom(&program, &dir.path().join("data"));
-        // Its shells need the usual programs.
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        let ours = Side::new(
-            Server::start(command.env("OH_SECRET_KEY", SECRET_KEY))?,
-            dir.path(),
-            &model,
-        );
+        let start = |data: &str| -> Result<Side> {
+            let mut command = strongroom(&program, &dir.path().join(data));
+            // Its shells need the usual programs.
+            command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+            let server = Server::start(command.env("OH_SECRET_KEY", SECRET_KEY))?;
+            Ok(Side::new(server, dir.path(), &model))
+        };
+        let ours = start("data")?;
         match reference::python() {
             Some(python) => {
                 let home = dir.path().join("home");
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
             ),
         }
         share_of_a_turn(report, &ours, &model)?;
+        cold::turns(report, &model, || start("cold"))?;
         pages(report, &ours)?;
         frames(report, &ours)?;
         idle(report, &ours)
@@ -128,6 +134,19 @@ impl Talk {
     fn turn(&mut self, text: &str) -> Result<()> {
         self.api.say(&self.id, text, true)?;
         self.socket.finished()
+    }
+
+    /// Reads the whole log.
+    fn read(&mut self) -> Result<()> {
+        let first = format!("/api/conversations/{}/events/search?limit=100", self.id);
+        let mut path = first.clone();
+        loop {
+            let page = self.api.call("GET", &path, None)?;
+            match page.get("next_page_id").and_then(Value::as_str) {
+                Some(next) => path = format!("{first}&page_id={next}"),
+                None => return Ok(()),
+            }
+        }
     }
 }
 
@@ -392,18 +411,31 @@ fn idle(report: &mut Report, ours: &Side) -> Result<()> {
     );
     let mut long = Vec::new();
     for _ in 0..LONG {
-        long.push(ours.with_events(MANY_EVENTS)?);
+        let mut talk = ours.with_events(MANY_EVENTS)?;
+        // The store's cache is as full then as a turn makes it.
+        talk.read()?;
+        long.push(talk);
     }
     let before = ours.server.resident_bytes()?;
     for talk in &mut long {
         talk.turn(ONLY_TALK)?;
     }
-    let each = (ours.server.resident_bytes()? - before) / LONG as f64;
+    let each = || Ok::<_, Failure>((ours.server.resident_bytes()? - before) / LONG as f64 / 1024.0);
     report.single(
         &format!("the history of {MANY_EVENTS} events, kept for the next turn"),
-        each / 1024.0,
+        each()?,
         "KiB",
         Bar::None,
+    );
+    // Nothing tells when it is forgotten, but by then it is.
+    std::thread::sleep(Duration::from_secs(
+        HISTORY_IDLE_SECONDS + CONVERSATION_LOOK_SECONDS + 1,
+    ));
+    report.single(
+        &format!("a conversation of {MANY_EVENTS} events that has rested"),
+        each()?,
+        "KiB",
+        Bar::AtMost(1024.0),
     );
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The secrets: list, put, read, delete.
 
+use strongroom_agent::failpoint;
 use strongroom_agent::fernet::{Keys, looks_like_token};
 use strongroom_agent::json::{Json, Object};
 use strongroom_vault::audit::{Operation, Who};
@@ -10,7 +11,6 @@ use strongroom_vault::{
 use crate::auth::Caller;
 use crate::call::{Call, State};
 use crate::error::{Error, Flaw, Refusal};
-use crate::failpoint;
 use crate::limits::{
     DESCRIPTION_BYTES_MAX, LIST_IN_PLACE_RECORDS, LIST_PAGE_RECORDS, OPEN_IN_PLACE_BYTES_MAX,
     SECRET_BYTES_MAX,

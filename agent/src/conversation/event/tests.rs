@@ -424,9 +424,9 @@ fn masked_arguments_stay_json() {
     );
 }
 
-/// What the client itself makes of each kind. `tests/sdk/venv` installs it.
+/// What the client itself makes of each kind. `tests/sdk/venv` installs it; `STRONGROOM_PYTHON` names another Python.
 #[test]
-#[ignore = "needs the OpenHands client: set STRONGROOM_PYTHON to a Python that has it"]
+#[ignore = "needs the OpenHands client: tests/sdk/venv; cargo test -p strongroom-agent --lib the_client -- --ignored"]
 fn the_client_reads_every_kind() {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
@@ -450,7 +450,9 @@ for line in sys.stdin:
     assert shown == sent, (shown, sent)
     print(type(event).__name__)
 ";
-    let python = std::env::var_os("STRONGROOM_PYTHON").expect("STRONGROOM_PYTHON");
+    let given = std::env::var_os("STRONGROOM_PYTHON");
+    let python =
+        given.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../.venv/bin/python").into());
     // What the server alone sends is unknown to the client, which has no model of it.
     let known = |body: &Body| !matches!(body, Body::ServerError(_));
     let events: Vec<_> = every_body("x")

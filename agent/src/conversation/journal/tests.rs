@@ -387,9 +387,9 @@ fn a_subscriber_gets_every_event_once_and_in_order() {
     assert_eq!(journal.len(), 600);
 }
 
-/// `cargo test -p strongroom-agent --lib -- --ignored --nocapture times` prints medians: what grows with the log?
+/// Prints medians: what grows with the log?
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures: cargo test --release -p strongroom-agent --lib times_at -- --ignored --nocapture"]
 fn times_at_1_000_and_10_000_events() {
     let dir = tempfile::tempdir().unwrap();
     let unlock = strongroom_vault::Unlock::default();

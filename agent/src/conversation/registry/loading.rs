@@ -140,6 +140,7 @@ impl Shared {
             secrets: secrets.clone(),
             directory,
             iterations_max: u64::try_from(setup.max_iterations).unwrap_or(1),
+            budget: setup.max_budget_per_run,
             stuck: setup.stuck_detection.then(|| thresholds(setup)),
             autotitle: setup.autotitle,
             full_state: Box::new(move |state| fixed.full_state(id, state, &listed.list())),

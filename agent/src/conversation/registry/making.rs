@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_vault::{Plaintext, Put};
+use strongroom_vault::{Name, Plaintext, Put, Transaction};
 
 use super::{Conversation, Conversations, HERE, Shared};
 use crate::child::Launch;
@@ -22,29 +22,43 @@ use crate::settings::secret::{Expose, View};
 use crate::source::Holder;
 
 /// What a body comes to.
-enum Begun {
+pub(super) enum Begun {
     /// The id is taken: that conversation is meant.
     There(Id),
+    /// It is new. With a message, it is marked as one that is being made until that is stored.
     Made(Conversation, Option<SendMessage>),
 }
 
 impl Conversations {
     /// Makes a conversation, or finds the one of the id that the client chose. The resource, and whether it is new.
+    /// With a first message, which runs at once, it is there when that is stored, or not at all.
     ///
     /// # Errors
-    /// [`Error::Fields`]; what is wrong with its agent, its directory or a secret.
+    /// [`Error::Fields`]; what is wrong with its agent, its directory, a secret or the message.
     pub async fn create(&self, body: Option<Json>, by: &Holder) -> Result<(Json, bool), Error> {
+        let (this, by) = (self.clone(), by.clone());
+        // In a task of its own: a client that leaves must not stop it half way.
+        match tokio::spawn(async move { this.created(body, by).await }).await {
+            Ok(created) => created,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::Busy),
+            },
+        }
+    }
+
+    async fn created(&self, body: Option<Json>, by: Holder) -> Result<(Json, bool), Error> {
         self.ready().await?;
         let chosen = body.as_ref().and_then(|body| body.get("conversation_id"));
-        let _loading = match chosen.is_some_and(|id| !id.is_null()) {
+        let loading = match chosen.is_some_and(|id| !id.is_null()) {
             true => Some(self.0.loading.lock().await),
             false => None,
         };
-        let (shared, by) = (Arc::clone(&self.0), by.clone());
+        let shared = Arc::clone(&self.0);
         let begun = blocking(move || shared.begin(body.as_ref(), &by)).await??;
-        drop(_loading);
         let (conversation, message) = match begun {
             Begun::There(id) => {
+                drop(loading);
                 let there = self.get(id).await?;
                 let info = there
                     .info(Form {
@@ -57,13 +71,9 @@ impl Conversations {
             Begun::Made(conversation, message) => (conversation, message),
         };
         if let Some(message) = message {
-            let incoming = Incoming {
-                content: message.content,
-                sender: message.sender,
-                run: message.run,
-            };
-            conversation.runner().send(incoming).await?;
+            self.first(&conversation, message).await?;
         }
+        drop(loading);
         let info = conversation
             .info(Form {
                 made: true,
@@ -72,10 +82,34 @@ impl Conversations {
             .await?;
         Ok((info, true))
     }
+
+    /// Takes the first message, and with it marks the conversation as one that is there.
+    async fn first(&self, conversation: &Conversation, message: SendMessage) -> Result<(), Error> {
+        let incoming = Incoming {
+            content: message.content,
+            sender: message.sender,
+            // Whatever `run` says: clients of the reference rely on that.
+            run: true,
+        };
+        let id = conversation.journal().id();
+        let (shared, name) = (Arc::clone(&self.0), Name::new(&id.hex())?);
+        let here = Put::of(Plaintext::copy_of(HERE));
+        let mark = move |also: Transaction| also.put(&shared.index, &name, here);
+        let sent = conversation.runner().send_with(incoming, mark).await;
+        if sent.is_err() {
+            // What can't be erased now is at the next start.
+            let _ = self.delete(id).await;
+        }
+        sent
+    }
 }
 
 impl Shared {
-    fn begin(self: &Arc<Self>, body: Option<&Json>, by: &Holder) -> Result<Begun, Error> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        body: Option<&Json>,
+        by: &Holder,
+    ) -> Result<Begun, Error> {
         let prepared = self.prepare(body)?;
         if let Some(id) = prepared.id
             && self.is_taken(id)?
@@ -135,7 +169,8 @@ impl Shared {
             prepared.setup.workspace.working_dir = Text::copy_of(directory);
         }
         let message = prepared.message.take();
-        let conversation = self.found(id, || self.built(id, prepared, by))?;
+        let complete = message.is_none();
+        let conversation = self.found(id, || self.built(id, prepared, complete, by))?;
         Ok(Begun::Made(conversation, message))
     }
 
@@ -143,6 +178,7 @@ impl Shared {
         self: &Arc<Self>,
         id: Id,
         prepared: Prepared,
+        complete: bool,
         by: &Holder,
     ) -> Result<Conversation, Error> {
         let space = Space::of(id)?;
@@ -159,7 +195,10 @@ impl Shared {
             parent_conversation: prepared.parent,
             ..State::default()
         };
-        let also = self.marked(id, HERE)?;
+        let also = match complete {
+            true => self.marked(id, HERE)?,
+            false => Transaction::new(),
+        };
         let setup = &prepared.setup;
         let also = also.put(&space.namespace, &space.agent, Put::of(sealed(setup)));
         let journal = Journal::create(&self.parts.vault, id, secrets.redactor(), state, also)?;

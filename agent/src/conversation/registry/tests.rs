@@ -1,6 +1,9 @@
 //! Conversations as a server keeps them: what they answer, what is left of them, what a restart makes of them.
 
+mod breaks;
 mod ends;
+mod makes;
+mod risks;
 mod shown;
 
 use rustls::RootCertStore;
@@ -34,11 +37,11 @@ impl Rights for Anyone {
     }
 }
 
-struct Fixed(Arc<Scripted>);
+struct Fixed(Arc<dyn Llm>);
 
 impl Models for Fixed {
     fn open(&self, _: &Object) -> Result<Arc<dyn Llm>, ConfigError> {
-        Ok(Arc::clone(&self.0) as _)
+        Ok(Arc::clone(&self.0))
     }
 }
 
@@ -60,6 +63,15 @@ impl Stage {
 
     /// A server that has just started.
     fn start(&self) -> Conversations {
+        self.start_with(Arc::clone(&self.model) as _, |_| ())
+    }
+
+    /// The same with another model, and with someone who hears what an operator should know.
+    fn start_with(
+        &self,
+        model: Arc<dyn Llm>,
+        warn: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Conversations {
         let network = Network::trusting(RootCertStore::empty()).unwrap();
         let keys = Keys::new(None, []);
         let resolver = Resolver {
@@ -73,7 +85,7 @@ impl Stage {
                 Store::new(self.vault.clone(), keys, "logs/completions".to_owned()).unwrap(),
             ),
             resolver: Arc::new(resolver),
-            models: Arc::new(Fixed(Arc::clone(&self.model))),
+            models: Arc::new(Fixed(model)),
             guard: Guard::off(),
             hidden: Vec::new(),
             base_url: "http://127.0.0.1:8000".to_owned(),
@@ -83,7 +95,7 @@ impl Stage {
                 false => Ok(path.to_owned()),
             }),
             root: None,
-            warn: Arc::new(|_| {}),
+            warn: Arc::new(warn),
             chatter: Arc::new(|_| {}),
         })
         .unwrap()

@@ -148,6 +148,8 @@ model! {
     initial_message: Option<SendMessage> = { None };
     /// How many steps a run may take.
     max_iterations: i64 where [ONE_OR_MORE] = { 500 };
+    /// US dollars that it may cost. Our own: the reference limits costs only where it is embedded.
+    max_budget_per_run: Option<f64> where [Rule::Above(0.0)] = { None };
     /// Whether one that repeats itself is stopped.
     stuck_detection: bool = { true };
     /// When it counts as that.
@@ -187,6 +189,8 @@ model! {
     workspace: Workspace = required;
     /// How many steps a run may take.
     max_iterations: i64 = { 500 };
+    /// US dollars that it may cost.
+    max_budget_per_run: Option<f64> = { None };
     /// Whether one that repeats itself is stopped.
     stuck_detection: bool = { true };
     /// When it counts as that.
@@ -300,6 +304,7 @@ impl Create {
                 agent,
                 workspace: self.workspace,
                 max_iterations: self.max_iterations,
+                max_budget_per_run: self.max_budget_per_run,
                 stuck_detection: self.stuck_detection,
                 stuck_detection_thresholds: self.stuck_detection_thresholds,
                 autotitle: self.autotitle,

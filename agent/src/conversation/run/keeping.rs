@@ -28,7 +28,8 @@ impl Inside {
     pub(super) fn begin(&self, draft: &mut Draft<'_>, planned: Vec<Planned>) -> Begun {
         let run = Run::new();
         *self.current() = Some(Arc::clone(&run));
-        draft.state.iterations = 0;
+        // Running what was accepted is a step.
+        draft.state.iterations = u64::from(!planned.is_empty());
         draft.status(Status::Running);
         Begun::Run(run, planned)
     }

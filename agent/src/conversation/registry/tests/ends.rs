@@ -229,10 +229,10 @@ async fn a_run_that_a_crash_cut_short_is_in_error_at_once() {
     );
 }
 
-/// `cargo test -p strongroom-agent --release --lib -- --ignored --nocapture memory_of` prints what an idle one takes.
+/// Prints what an idle one takes.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-#[ignore = "a measurement"]
+#[ignore = "measures: cargo test --release -p strongroom-agent --lib memory_of -- --ignored --nocapture"]
 async fn memory_of_idle_conversations() {
     let rss = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();

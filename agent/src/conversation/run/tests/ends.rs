@@ -72,30 +72,6 @@ async fn the_same_with_other_summaries_is_stuck() {
 }
 
 #[tokio::test]
-async fn iterations_are_limited_for_each_run() {
-    let mut stage = Stage::new();
-    stage.iterations_max = 3;
-    for at in 0..3 {
-        stage
-            .model
-            .calls("terminal", &format!(r#"{{"command":"echo {at}"}}"#));
-    }
-    stage.model.says("done");
-    let mut play = stage.create();
-    play.say("go").await;
-    play.ended().await;
-    let error = play.log().pop().unwrap();
-    assert_eq!(error["code"], "MaxIterationsReached");
-    assert_eq!(
-        error["detail"],
-        "Agent reached maximum iterations limit (3)."
-    );
-    play.runner.run().await.unwrap();
-    play.ended().await;
-    assert_eq!(play.status(), "finished");
-}
-
-#[tokio::test]
 async fn a_pause_lets_the_tool_end() {
     let stage = Stage::new();
     stage

@@ -68,7 +68,7 @@ async fn turn(events: usize) -> Duration {
 }
 
 #[tokio::test]
-#[ignore = "measures; run alone, with --release"]
+#[ignore = "measures: cargo test --release -p strongroom-agent --lib a_turn_costs -- --ignored --nocapture"]
 async fn a_turn_costs_the_same_in_a_long_log() {
     let (short, long) = (turn(1_000).await, turn(10_000).await);
     eprintln!("a turn takes {short:?} after 1,000 events, {long:?} after 10,000");

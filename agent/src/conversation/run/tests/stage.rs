@@ -46,6 +46,7 @@ pub(super) struct Stage {
     pub(super) condenser: Arc<Scripted>,
     pub(super) document: String,
     pub(super) iterations_max: u64,
+    pub(super) budget: Option<f64>,
     pub(super) autotitle: bool,
 }
 
@@ -75,6 +76,7 @@ impl Stage {
             condenser: Arc::new(Scripted::new("condenser")),
             document: AGENT.to_owned(),
             iterations_max: 500,
+            budget: None,
             autotitle: false,
         }
     }
@@ -132,6 +134,7 @@ impl Stage {
             tools: setup,
             directory: self.path().to_owned(),
             iterations_max: self.iterations_max,
+            budget: self.budget,
             stuck: Some(Thresholds::default()),
             autotitle: self.autotitle,
             full_state: Box::new(|state| {
