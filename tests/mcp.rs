@@ -225,7 +225,7 @@ fn a_program_gets_its_secrets_and_nobody_else_sees_them() {
             &action["security_risk"],
             &action["summary"]
         ),
-        (&json!("look"), &json!("LOW"), &json!("looks"))
+        (&json!("look"), &json!("UNKNOWN"), &json!("looks"))
     );
     let content = ["[Tool 'look' executed.]", "I know <secret-hidden>"];
     let content = content.map(|text| json!({"cache_prompt": false, "type": "text", "text": text}));
