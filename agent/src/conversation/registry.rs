@@ -361,11 +361,12 @@ impl Shared {
         Ok(Transaction::new().put(&self.index, &name, Put::of(Plaintext::copy_of(mark))))
     }
 
-    /// Makes a conversation by `make`, from its first record on marked as one that is not there yet, and seats it.
-    /// If that fails, nothing of it is left.
+    /// Makes a conversation by `make`, and seats it. If that fails, nothing of it is left. Where it takes `several`
+    /// commits, it is marked before the first of them as one that is not there yet.
     fn found(
         &self,
         id: Id,
+        several: bool,
         make: impl FnOnce() -> Result<Conversation, Error>,
     ) -> Result<Conversation, Error> {
         let name = Name::new(&id.hex())?;
@@ -375,7 +376,9 @@ impl Shared {
             Some(mark) if mark.bytes.expose() == HERE => return Err(Error::Taken(id)),
             Some(_) => self.erase(id)?,
         }
-        self.parts.vault.commit(self.marked(id, MAKING)?)?;
+        if several {
+            self.parts.vault.commit(self.marked(id, MAKING)?)?;
+        }
         let made = make().and_then(|made| self.seat(id, made, true));
         if made.is_err() {
             // What can't be erased now is at the next start.

@@ -59,7 +59,7 @@ impl Shared {
             state.blocked_messages.clear();
             state.parent_conversation = None;
         };
-        self.found(id, || {
+        self.found(id, true, || {
             let space = Space::of(id)?;
             self.copy_secrets(journal.id(), id, &space)?;
             let setup = self.setup(journal.id())?;

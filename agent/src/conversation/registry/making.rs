@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use strongroom_vault::{Name, Plaintext, Put, Transaction};
 
-use super::{Conversation, Conversations, HERE, Shared};
+use super::{Conversation, Conversations, HERE, MAKING, Shared};
 use crate::child::Launch;
 use crate::conversation::agent::of_settings;
 use crate::conversation::info::{Form, text_of};
@@ -170,7 +170,9 @@ impl Shared {
         }
         let message = prepared.message.take();
         let complete = message.is_none();
-        let conversation = self.found(id, || self.built(id, prepared, complete, by))?;
+        let several = !prepared.sources.is_empty();
+        let make = || self.built(id, prepared, complete, by);
+        let conversation = self.found(id, several, make)?;
         Ok(Begun::Made(conversation, message))
     }
 
@@ -195,11 +197,8 @@ impl Shared {
             parent_conversation: prepared.parent,
             ..State::default()
         };
-        let also = match complete {
-            true => self.marked(id, HERE)?,
-            false => Transaction::new(),
-        };
-        let setup = &prepared.setup;
+        let mark = if complete { HERE } else { MAKING };
+        let (also, setup) = (self.marked(id, mark)?, &prepared.setup);
         let also = also.put(&space.namespace, &space.agent, Put::of(sealed(setup)));
         let journal = Journal::create(&self.parts.vault, id, secrets.redactor(), state, also)?;
         self.assembled(journal, secrets, setup)

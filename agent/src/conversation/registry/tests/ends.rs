@@ -72,7 +72,7 @@ async fn one_that_was_never_made_leaves_nothing() {
         stage.vault.commit(put).unwrap();
     };
     // It fails.
-    let refused = all.0.found(id, || {
+    let refused = all.0.found(id, true, || {
         assert_eq!(records(&stage.vault, id).len(), 1, "the mark comes first");
         secret(&space);
         Err(Error::Busy)
