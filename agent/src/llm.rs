@@ -71,6 +71,25 @@ pub struct Call<'a> {
     pub watch: &'a (dyn Fn(Progress<'_>) + Sync),
 }
 
+impl<'a> Call<'a> {
+    /// A question without tools, whose answer nobody watches coming.
+    #[must_use]
+    pub fn question(
+        messages: &'a [Message],
+        session: &'a str,
+        redact: &'a (dyn Fn(&str) -> String + Sync),
+    ) -> Self {
+        Self {
+            messages,
+            tools: &[],
+            session,
+            stream: false,
+            redact,
+            watch: &|_| {},
+        }
+    }
+}
+
 /// What happens before an answer is whole.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress<'a> {

@@ -295,6 +295,24 @@ pub(crate) fn check_lookup(url: &str, headers: &[(String, Plaintext)]) -> Result
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::{Holder, Name, Rights};
+
+    /// Rights of a server that nobody has a key of.
+    pub(crate) struct Nobody;
+
+    impl Rights for Nobody {
+        fn holder(&self, _: &[u8]) -> Option<Holder> {
+            None
+        }
+
+        fn may_read(&self, _: &Holder, _: &Name) -> bool {
+            false
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::event::Body;
-use super::run::{Runner, blocking, deaf};
+use super::run::{Runner, blocking};
 use super::title;
 use super::{Error, Source};
 use crate::limits::TITLE_SECONDS_MAX;
@@ -35,12 +35,8 @@ impl Runner {
         let redact = |text: &str| redactor.text(text).into_inner();
         let tools = self.0.offered();
         let reply = llm.ask(Call {
-            messages: &messages,
             tools: &tools,
-            session: &session,
-            stream: false,
-            redact: &redact,
-            watch: &deaf,
+            ..Call::question(&messages, &session, &redact)
         });
         let reply = tokio::select! {
             biased;
@@ -90,14 +86,7 @@ impl Runner {
             let (redactor, llm) = (parts.secrets.redactor(), &parts.outfit.llm);
             let (messages, session) = (title::request(&first), parts.journal.id().to_string());
             let redact = |text: &str| redactor.text(text).into_inner();
-            let asked = llm.ask(Call {
-                messages: &messages,
-                tools: &[],
-                session: &session,
-                stream: false,
-                redact: &redact,
-                watch: &deaf,
-            });
+            let asked = llm.ask(Call::question(&messages, &session, &redact));
             let asked = timeout(Duration::from_secs(TITLE_SECONDS_MAX), asked);
             let reply = tokio::select! {
                 biased;

@@ -25,7 +25,6 @@ use super::pending::{self, Planned};
 use super::stuck::Thresholds;
 use super::{Draft, Error, Histories, Journal, Raw, Source, State, Status};
 use crate::limits::{INTERRUPT_SECONDS_MAX, PAUSE_SECONDS_MAX, SHORT_RUN_MS};
-use crate::llm::Progress;
 use crate::secrets::Secrets;
 use crate::tool::{Content, Setup};
 
@@ -100,9 +99,6 @@ pub async fn blocking<T: Send + 'static>(
 
 const RUNNING: Error =
     Error::Conflict("Conversation already running. Wait for completion or pause first.");
-
-/// For answers that nobody watches coming.
-pub(super) fn deaf(_: Progress<'_>) {}
 
 enum Begun {
     /// A new run, with the calls that were accepted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::condense::{Condenser, EVENT_CHARS, request};
 use super::event::{Body, Condensation};
 use super::machine::Machine;
-use super::run::{Inside, blocking, deaf};
+use super::run::{Inside, blocking};
 use super::{Error, EventId, Source};
 use crate::llm::{Call, FailureKind};
 
@@ -46,14 +46,9 @@ impl Inside {
         let mut tries = if resets { condenser.resets.max(1) } else { 1 };
         let reply = loop {
             let messages = request(plan.summary.as_deref(), &events, chars);
-            let asked = condenser.llm.ask(Call {
-                messages: &messages,
-                tools: &[],
-                session: &session,
-                stream: false,
-                redact: &redact,
-                watch: &deaf,
-            });
+            let asked = condenser
+                .llm
+                .ask(Call::question(&messages, &session, &redact));
             tries -= 1;
             match asked.await {
                 Ok(reply) => break reply,

@@ -2,27 +2,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rustls::RootCertStore;
-use strongroom_vault::{Name, Namespace, Options, Vault};
+use strongroom_vault::{Namespace, Options, Vault};
 
 use super::*;
 use crate::lender::Lender;
 use crate::lookup::{self, Lookup};
 use crate::net::Network;
 use crate::secrets::Resolver;
-use crate::source::{Holder, Rights};
+use crate::source::testing::Nobody;
 use crate::tool::testing;
-
-struct Nobody;
-
-impl Rights for Nobody {
-    fn holder(&self, _: &[u8]) -> Option<Holder> {
-        None
-    }
-
-    fn may_read(&self, _: &Holder, _: &Name) -> bool {
-        false
-    }
-}
 
 type Told = Arc<Mutex<Vec<String>>>;
 

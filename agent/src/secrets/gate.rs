@@ -68,19 +68,7 @@ mod tests {
     use crate::lookup::{Lookup, Options as LookupOptions};
     use crate::net::Network;
     use crate::redact::MASK;
-    use crate::source::{Holder, Rights};
-
-    struct Nobody;
-
-    impl Rights for Nobody {
-        fn holder(&self, _: &[u8]) -> Option<Holder> {
-            None
-        }
-
-        fn may_read(&self, _: &Holder, _: &Name) -> bool {
-            false
-        }
-    }
+    use crate::source::testing::Nobody;
 
     #[tokio::test]
     async fn behind_the_gate_everything_is_masked() {

@@ -7,7 +7,7 @@ use hyper::Method;
 use strongroom_agent::json::{Json, Object};
 use strongroom_vault::audit::{Operation, Verdict};
 
-use super::{Failure, Place, say};
+use super::{Failure, Place, say, verify};
 use crate::config::Environment;
 use crate::limits::AUDIT_PAGE_ENTRIES;
 
@@ -66,20 +66,7 @@ struct List {
 pub(super) fn run(arguments: &Arguments, env: &mut Environment) -> Result<(), Failure> {
     match &arguments.verb {
         None => list(&arguments.list, env),
-        Some(Verb::Verify(place)) => {
-            let answered = place
-                .road(env)?
-                .ask(Method::GET, "/local/audit/verify", None)?;
-            let answer = answered.json();
-            let member = |name| answer.as_ref()?.as_object()?.get(name);
-            if let Some(Json::Text(report)) = member("report") {
-                say(report.expose());
-            }
-            match member("clean") {
-                Some(Json::Bool(true)) => Ok(()),
-                _ => Err(Failure::Trail),
-            }
-        }
+        Some(Verb::Verify(place)) => verify::ask(place, env, "/local/audit/verify", Failure::Trail),
     }
 }
 

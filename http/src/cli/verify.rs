@@ -7,7 +7,17 @@ use super::{Failure, Place, say};
 use crate::config::Environment;
 
 pub(super) fn run(place: &Place, env: &mut Environment) -> Result<(), Failure> {
-    let answered = place.road(env)?.ask(Method::GET, "/local/verify", None)?;
+    ask(place, env, "/local/verify", Failure::Damaged)
+}
+
+/// Prints the report at `path`; `otherwise` when it is not clean.
+pub(super) fn ask(
+    place: &Place,
+    env: &mut Environment,
+    path: &str,
+    otherwise: Failure,
+) -> Result<(), Failure> {
+    let answered = place.road(env)?.ask(Method::GET, path, None)?;
     let answer = answered.json();
     let member = |name| answer.as_ref()?.as_object()?.get(name);
     if let Some(Json::Text(report)) = member("report") {
@@ -15,6 +25,6 @@ pub(super) fn run(place: &Place, env: &mut Environment) -> Result<(), Failure> {
     }
     match member("clean") {
         Some(Json::Bool(true)) => Ok(()),
-        _ => Err(Failure::Damaged),
+        _ => Err(otherwise),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use serde_json::Value;
-use strongroom_vault::{Name, Namespace, Options, Plaintext, Transaction, Vault};
+use strongroom_vault::{Namespace, Options, Plaintext, Transaction, Vault};
 use tempfile::TempDir;
 
 use crate::conversation::masks::Hiding;
@@ -22,20 +22,9 @@ use crate::llm::Scripted;
 use crate::lookup::{self, Lookup};
 use crate::net::Network;
 use crate::secrets::{Resolver, Secrets, Setting};
-use crate::source::{Holder, Rights, Source};
+use crate::source::testing::Nobody;
+use crate::source::{Holder, Source};
 use crate::tool::{Bounds, Content, Setup};
-
-struct Nobody;
-
-impl Rights for Nobody {
-    fn holder(&self, _: &[u8]) -> Option<Holder> {
-        None
-    }
-
-    fn may_read(&self, _: &Holder, _: &Name) -> bool {
-        false
-    }
-}
 
 pub(super) struct Stage {
     pub(super) vault: Vault,
